@@ -1,0 +1,1 @@
+//! The engine on this machine's own processors: GStreamer decodes, ONNX Runtime detects.

@@ -1,0 +1,3 @@
+//! Parses arguments and wires the rooms together.
+
+fn main() {}

@@ -1,0 +1,127 @@
+//! Where video comes from: one file per kind of input, up to encoded access units.
+//!
+//! [`open`] plays one attempt at an input; [`AccessUnits::next`] hands out what arrives. Decoding and detection are the
+//! engine's.
+
+mod failure;
+
+use std::{sync::Arc, time::Duration};
+
+pub use failure::{Failure, Reason};
+use gstreamer as gst;
+
+use crate::{observation::Capture, telemetry::StreamTelemetry};
+
+/// A user name and password, kept out of every log, metric and error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// How RTP travels from an RTSP camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtspProtocol {
+    /// TCP first, then UDP.
+    #[default]
+    Auto,
+    /// Interleaved in the RTSP connection.
+    Tcp,
+    /// Separate UDP ports.
+    Udp,
+}
+
+/// How to read from the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// RTSP only.
+    pub protocol: RtspProtocol,
+    /// How long packets may wait for late ones.
+    pub latency: Duration,
+    /// Drop packets that are later than `latency`.
+    pub drop_on_latency: bool,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { protocol: RtspProtocol::Auto, latency: Duration::from_millis(50), drop_on_latency: true }
+    }
+}
+
+/// Everything that an attempt needs to know of a source, resolved: no references left to look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Where the video is; carries no credentials.
+    pub uri: url::Url,
+    /// For sources behind a login.
+    pub credentials: Option<Credentials>,
+    /// Network settings.
+    pub transport: Transport,
+    /// Start a finite input over at its end.
+    pub repeat: bool,
+}
+
+/// What to do when the reader is slower than the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// Frames come in real time (a file is played by its clock); what is too late is dropped, oldest first.
+    Live,
+    /// Every frame, as fast as the reader takes them.
+    Lossless,
+}
+
+/// One encoded picture.
+#[derive(Clone, Debug)]
+pub struct AccessUnit {
+    /// Its bytes, in the format of the last [`Next::Format`]; timestamps are the buffer's.
+    pub buffer: gst::Buffer,
+    /// Counts the access units that arrived in this session, from 0.
+    pub number: u64,
+    /// When it was taken.
+    pub captured: Capture,
+    /// Decoding can start here.
+    pub key_frame: bool,
+    /// No other access unit refers to it.
+    pub disposable: bool,
+}
+
+/// What [`AccessUnits::next`] has.
+#[derive(Debug)]
+pub enum Next {
+    /// What follows is in this format: encoded (`video/x-h264`, alignment `au`; `video/x-h265`, `image/jpeg`, …) or
+    /// `video/x-raw` for inputs that make pictures themselves. Comes before the first unit and at every change.
+    Format(gst::Caps),
+    /// A picture.
+    Unit(AccessUnit),
+    /// Nothing arrived within the time asked for.
+    Idle,
+    /// The input is over: a finite input played to its end.
+    Ended,
+}
+
+/// The access units of one attempt. Dropping it ends the attempt and closes the input within a bounded time.
+pub trait AccessUnits: Send {
+    /// Waits up to `timeout` for what comes next. After `Ended` or an error only dropping it makes sense.
+    ///
+    /// With [`Pacing::Live`] the queue behind it is bounded to a second of video; on overflow it skips to the next key
+    /// frame and counts the loss. With [`Pacing::Lossless`] the input waits for the reader.
+    fn next(&mut self, timeout: Duration) -> Result<Next, Failure>;
+}
+
+/// Begins an attempt at `input`: builds a fresh pipeline, starts it, and returns once it is on its way (a first access
+/// unit is not awaited). Counts what arrives in `telemetry`.
+///
+/// # Errors
+/// Why the attempt cannot begin: a missing element, a refused connection, a file that is not there.
+pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> Result<Box<dyn AccessUnits>, Failure> {
+    let _ = (pacing, telemetry);
+    Err(Failure::new(Reason::Unsupported, format!("no input kind reads `{}:` URIs", input.uri.scheme())))
+}

@@ -1,0 +1,323 @@
+//! The counters of one source.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use hdrhistogram::Histogram;
+
+use crate::source::Failure;
+
+/// Why a received access unit did not become an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum DropReason {
+    /// The queue before the decoder held a second of video; skipped to the next key frame.
+    QueueOverflow,
+    /// Nothing refers to it and the asked rate does not need it: not decoded.
+    NotReferenced,
+    /// Decoded because others refer to it, but not due at the asked rate.
+    NotDue,
+    /// A newer frame took its place before the detector was free.
+    Superseded,
+    /// The decoder gave no picture for it.
+    Undecodable,
+    /// It waited for a key frame after a loss or at the start.
+    AwaitingKeyFrame,
+    /// The model's run failed.
+    InferenceFailed,
+    /// The outputs were slower than the frames.
+    OutputOverflow,
+    /// The attempt ended while it was on its way.
+    Stopped,
+}
+
+impl DropReason {
+    /// Every reason, in the order of their counters.
+    pub const ALL: [Self; 9] = [
+        Self::QueueOverflow,
+        Self::NotReferenced,
+        Self::NotDue,
+        Self::Superseded,
+        Self::Undecodable,
+        Self::AwaitingKeyFrame,
+        Self::InferenceFailed,
+        Self::OutputOverflow,
+        Self::Stopped,
+    ];
+
+    /// The word in metrics and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueOverflow => "QueueOverflow",
+            Self::NotReferenced => "NotReferenced",
+            Self::NotDue => "NotDue",
+            Self::Superseded => "Superseded",
+            Self::Undecodable => "Undecodable",
+            Self::AwaitingKeyFrame => "AwaitingKeyFrame",
+            Self::InferenceFailed => "InferenceFailed",
+            Self::OutputOverflow => "OutputOverflow",
+            Self::Stopped => "Stopped",
+        }
+    }
+
+    /// Whether the frame was left out because nobody asked for it, not because the pod was too slow.
+    #[must_use]
+    pub const fn is_by_request(self) -> bool {
+        matches!(self, Self::NotReferenced | Self::NotDue)
+    }
+}
+
+/// A part of the work on a frame whose time is accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Stage {
+    /// Access unit → picture (CPU time of the decoding thread).
+    Decode,
+    /// Picture → input tensor (CPU time).
+    Convert,
+    /// From the decoded picture in its slot to a worker taking it (elapsed time; costs no CPU).
+    Wait,
+    /// The model's run (CPU time of the process that the run accounts for).
+    Infer,
+    /// Output tensors → detections (CPU time).
+    PostProcess,
+    /// Detections → tracks (CPU time).
+    Track,
+    /// Tracks → published line (CPU time).
+    Publish,
+}
+
+impl Stage {
+    /// Every stage, in the order of the work.
+    pub const ALL: [Self; 7] =
+        [Self::Decode, Self::Convert, Self::Wait, Self::Infer, Self::PostProcess, Self::Track, Self::Publish];
+
+    /// The word in metrics and reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Convert => "convert",
+            Self::Wait => "wait",
+            Self::Infer => "infer",
+            Self::PostProcess => "post-process",
+            Self::Track => "track",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// Where the supervisor of a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StreamState {
+    /// Not started yet, or disabled.
+    Idle,
+    /// An attempt is under way and no frame has come.
+    Connecting,
+    /// Frames come.
+    Streaming,
+    /// No frame for the stall timeout.
+    Stalled,
+    /// Waiting before the next attempt.
+    Backoff,
+    /// Ended for good: a file that played once, or `recovery.maxAttempts` reached.
+    Ended,
+}
+
+impl StreamState {
+    const ALL: [Self; 6] = [Self::Idle, Self::Connecting, Self::Streaming, Self::Stalled, Self::Backoff, Self::Ended];
+
+    /// The word in metrics, status and the live view.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Connecting => "Connecting",
+            Self::Streaming => "Streaming",
+            Self::Stalled => "Stalled",
+            Self::Backoff => "Backoff",
+            Self::Ended => "Ended",
+        }
+    }
+}
+
+/// What is known of the pictures of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoFormat {
+    /// The codec's usual name (`H.264`, `H.265`, `JPEG`, `raw`).
+    pub codec: Arc<str>,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// The counters of one source. Every method may be called from any thread.
+#[derive(Debug)]
+pub struct StreamTelemetry {
+    state: AtomicU8,
+    received: AtomicU64,
+    received_bytes: AtomicU64,
+    decoded: AtomicU64,
+    processed: AtomicU64,
+    objects: AtomicU64,
+    attempts: AtomicU64,
+    drops: [AtomicU64; DropReason::ALL.len()],
+    stage_busy_ns: [AtomicU64; Stage::ALL.len()],
+    latency_us: Mutex<Histogram<u64>>,
+    format: ArcSwapOption<VideoFormat>,
+    last_failure: ArcSwapOption<Failure>,
+}
+
+impl Default for StreamTelemetry {
+    fn default() -> Self {
+        // One minute at three significant digits: 60 s is past every timeout of the pod.
+        let histogram = Histogram::new_with_bounds(1, 60_000_000, 3)
+            .unwrap_or_else(|error| unreachable!("constant histogram bounds are valid: {error}"));
+        Self {
+            state: AtomicU8::new(StreamState::Idle as u8),
+            received: AtomicU64::new(0),
+            received_bytes: AtomicU64::new(0),
+            decoded: AtomicU64::new(0),
+            processed: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+            attempts: AtomicU64::new(0),
+            drops: Default::default(),
+            stage_busy_ns: Default::default(),
+            latency_us: Mutex::new(histogram),
+            format: ArcSwapOption::empty(),
+            last_failure: ArcSwapOption::empty(),
+        }
+    }
+}
+
+impl StreamTelemetry {
+    /// The supervisor's state changes.
+    pub fn set_state(&self, state: StreamState) {
+        self.state.store(state as u8, Relaxed);
+    }
+
+    /// Where the supervisor is.
+    #[must_use]
+    pub fn state(&self) -> StreamState {
+        StreamState::ALL.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or(StreamState::Idle)
+    }
+
+    /// An access unit of `bytes` arrived. Returns its number, from 0.
+    pub fn count_received(&self, bytes: usize) -> u64 {
+        self.received_bytes.fetch_add(bytes as u64, Relaxed);
+        self.received.fetch_add(1, Relaxed)
+    }
+
+    /// The decoder gave a picture.
+    pub fn count_decoded(&self) {
+        self.decoded.fetch_add(1, Relaxed);
+    }
+
+    /// An observation with `objects` objects was published `latency` after its capture.
+    pub fn count_processed(&self, objects: usize, latency: Duration) {
+        self.processed.fetch_add(1, Relaxed);
+        self.objects.fetch_add(objects as u64, Relaxed);
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros.max(1));
+    }
+
+    /// `count` access units did not become observations.
+    pub fn count_dropped(&self, reason: DropReason, count: u64) {
+        self.drops[reason as usize].fetch_add(count, Relaxed);
+    }
+
+    /// A new attempt at the source begins.
+    pub fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// `stage` took `time` for a frame.
+    pub fn add_stage(&self, stage: Stage, time: Duration) {
+        self.stage_busy_ns[stage as usize].fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// What the pictures are; told on every change.
+    pub fn set_format(&self, format: VideoFormat) {
+        self.format.store(Some(Arc::new(format)));
+    }
+
+    /// What the pictures are, once known.
+    #[must_use]
+    pub fn format(&self) -> Option<Arc<VideoFormat>> {
+        self.format.load_full()
+    }
+
+    /// Why the last attempt ended.
+    pub fn set_last_failure(&self, failure: Failure) {
+        self.last_failure.store(Some(Arc::new(failure)));
+    }
+
+    /// Why the last attempt ended, if one has.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Arc<Failure>> {
+        self.last_failure.load_full()
+    }
+
+    /// Access units received.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Bytes of access units received.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Relaxed)
+    }
+
+    /// Pictures decoded.
+    #[must_use]
+    pub fn decoded(&self) -> u64 {
+        self.decoded.load(Relaxed)
+    }
+
+    /// Observations published.
+    #[must_use]
+    pub fn processed(&self) -> u64 {
+        self.processed.load(Relaxed)
+    }
+
+    /// Objects in published observations.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.objects.load(Relaxed)
+    }
+
+    /// Attempts at the source, the first included.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Access units dropped for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].load(Relaxed)
+    }
+
+    /// Time spent in `stage` so far.
+    #[must_use]
+    pub fn stage(&self, stage: Stage) -> Duration {
+        Duration::from_nanos(self.stage_busy_ns[stage as usize].load(Relaxed))
+    }
+
+    /// A copy of the capture → published latencies so far, in microseconds.
+    #[must_use]
+    pub fn latency(&self) -> Histogram<u64> {
+        self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

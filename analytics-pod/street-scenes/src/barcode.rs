@@ -1,0 +1,1 @@
+//! A frame's number as a barcode in the picture, sturdy enough to survive lossy encoding.

@@ -1,0 +1,3 @@
+//! Serves simulated RTSP cameras.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Prints the resources that vision-operator adds to a cluster.
+
+fn main() {}
