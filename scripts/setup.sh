@@ -26,32 +26,7 @@ check_rust() {
     fi
 }
 
-install_packages() {
-    local missing=() package
-    for package in "${packages[@]}"; do
-        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
-    done
-    if [ ${#missing[@]} -eq 0 ]; then
-        say "all Debian packages are installed"
-        return
-    fi
-    if ! command -v apt-get >/dev/null; then
-        say "this is not a Debian system. Install the equivalents of: ${missing[*]}"
-        exit 1
-    fi
-    local root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! command -v sudo >/dev/null; then
-            say "missing packages: ${missing[*]}. Run as root: apt-get install -y --no-install-recommends ${missing[*]}"
-            exit 1
-        fi
-        root=(sudo)
-    fi
-    say "installing ${#missing[@]} Debian packages: ${missing[*]}"
-    "${root[@]}" apt-get update -qq
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
-
 check_rust
-install_packages
+scripts/packages.sh "${packages[@]}"
+say "Debian packages: all installed"
 say "ONNX Runtime: $(scripts/onnxruntime.sh)"

@@ -14,15 +14,7 @@ clip=${VISION_BENCH_CLIP:-$cache/street/camera-1.mp4}
 export PATH="$PWD/target/release:$PATH"
 
 setup() {
-    local missing=() package
-    for package in python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0; do
-        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
-    done
-    if [ ${#missing[@]} -gt 0 ]; then
-        echo "bench: installing ${missing[*]}" >&2
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    fi
+    scripts/packages.sh python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
     if ! cmp -s e2e/bench/requirements.txt "$cache/requirements.txt"; then
         echo "bench: installing the peers' Python packages into $cache/venv" >&2
         mkdir -p "$cache"
