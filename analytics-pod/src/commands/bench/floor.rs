@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 use crate::{
     model::{InferenceError, Model},
     source::{self, Failure, Input, Next, Pacing},
-    telemetry::{StreamTelemetry, process_cpu},
+    telemetry::{StreamTelemetry, process_cpu, thread_cpu},
 };
 
 /// Video recorded for the floor: seconds at the most.
@@ -140,7 +140,9 @@ pub(super) fn inference(model: &Arc<Model>, runs: u32) -> Result<Duration, Floor
     let thresholds = session.info().thresholds.clone();
     let mut spent = Duration::ZERO;
     for _ in 0..runs.max(1) {
-        spent += session.run(&[(placement, thresholds.clone())])?.inference_cpu;
+        let began = thread_cpu();
+        let output = session.run(&[(placement, thresholds.clone())])?;
+        spent += thread_cpu().saturating_sub(began + output.post_processing);
     }
     Ok(spent / runs.max(1))
 }

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::report::Trend;
 
-/// Sendings of one frame number that are remembered: two loops, so that one that is about to be overtaken is still there.
+/// Sendings of one frame number that are remembered; a latency of more loops than this is not known.
 const LOOPS_REMEMBERED: usize = 4;
 
 /// Longest latency that is recorded, in microseconds; what is longer counts as this.
