@@ -3,13 +3,16 @@
 
 mod classes;
 mod exposition;
+pub mod logging;
 mod process;
+mod redact;
 mod registry;
 mod stream;
 
 pub use classes::ClassCount;
 pub use exposition::{EncodeError, encode_metrics};
 pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, memory_limit, process_cpu, thread_cpu};
+pub use redact::redact;
 pub use registry::Telemetry;
 pub use stream::{DropReason, Stage, StreamState, StreamTelemetry, VideoFormat};
 

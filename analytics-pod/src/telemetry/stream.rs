@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
@@ -185,6 +185,10 @@ pub struct StreamTelemetry {
     last_failure: ArcSwapOption<Failure>,
     failures: Mutex<BTreeMap<Reason, u64>>,
     classes: ArcSwapOption<ClassCounters>,
+    created: Instant,
+    /// When the first and the last observation were published, in nanoseconds after `created`; 0 before.
+    first_published_ns: AtomicU64,
+    last_published_ns: AtomicU64,
 }
 
 impl Default for StreamTelemetry {
@@ -208,6 +212,9 @@ impl Default for StreamTelemetry {
             last_failure: ArcSwapOption::empty(),
             failures: Mutex::default(),
             classes: ArcSwapOption::empty(),
+            created: Instant::now(),
+            first_published_ns: AtomicU64::new(0),
+            last_published_ns: AtomicU64::new(0),
         }
     }
 }
@@ -237,7 +244,11 @@ impl StreamTelemetry {
 
     /// An observation with `objects` objects was published `latency` after its capture.
     pub fn count_processed(&self, objects: usize, latency: Duration) {
-        self.processed.fetch_add(1, Relaxed);
+        let now = u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if self.processed.fetch_add(1, Relaxed) == 0 {
+            self.first_published_ns.store(now, Relaxed);
+        }
+        self.last_published_ns.store(now, Relaxed);
         self.objects.fetch_add(objects as u64, Relaxed);
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.latency_sum_us.fetch_add(micros, Relaxed);
@@ -344,6 +355,14 @@ impl StreamTelemetry {
     #[must_use]
     pub fn processed(&self) -> u64 {
         self.processed.load(Relaxed)
+    }
+
+    /// Observations published per second between the first and the last; `None` with fewer than two.
+    #[must_use]
+    pub fn processed_fps(&self) -> Option<f64> {
+        let intervals = self.processed().checked_sub(1).filter(|&intervals| intervals > 0)?;
+        let elapsed = self.last_published_ns.load(Relaxed).checked_sub(self.first_published_ns.load(Relaxed))?;
+        (elapsed > 0).then(|| intervals as f64 * 1e9 / elapsed as f64)
     }
 
     /// Objects in published observations.
