@@ -23,14 +23,17 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{StopRequest, models};
+use super::{
+    StopRequest,
+    models::{self, ModelArgumentError},
+};
 use crate::{
     cli::DetectArgs,
     engine::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,
         native::{NativeEngine, NativeSettings},
     },
-    model::{Model, ModelError},
+    model::Model,
     observation::{Observation, SourceKey, StreamIdentity},
     sink::{JsonLines, Refused, Sink, SinkError, observe},
     source::{Input, Pacing, Transport},
@@ -51,7 +54,7 @@ pub enum DetectError {
     Input(#[from] InputError),
     /// The model cannot be used.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(#[from] ModelArgumentError),
     /// The engine cannot start.
     #[error("the engine cannot start: {0}")]
     Engine(io::Error),
@@ -123,7 +126,7 @@ impl<'a> Detector<'a> {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             annotate: args.annotate.as_deref(),
             session: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
-            output: JsonLines::lossless_stdout(),
+            output: JsonLines::lossless("standard output", io::stdout()),
             progress,
         }
     }
