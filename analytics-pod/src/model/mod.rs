@@ -15,7 +15,7 @@ mod spec;
 mod tensor;
 
 pub use error::ModelError;
-pub use fetch::obtain;
+pub use fetch::{FetchOptions, FetchProgress, OnProgress, obtain};
 pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};

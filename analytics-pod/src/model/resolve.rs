@@ -75,6 +75,9 @@ struct Resolver<'a> {
 /// Names with where they are from.
 type Names = (Arc<[Arc<str>]>, String);
 
+/// Names with where they are from, and whether the scores have a column for the background before theirs.
+type Labels = (Arc<[Arc<str>]>, String, bool);
+
 impl Resolver<'_> {
     fn unclear(&self, message: impl Into<String>) -> ModelError {
         ModelError::Unclear { model: self.spec.name.clone(), message: message.into() }
@@ -202,12 +205,7 @@ impl Resolver<'_> {
         Ok(Some((names, "the file's metadata `names`".to_owned())))
     }
 
-    fn labels(
-        &self,
-        layout: Layout,
-        outputs: &[usize],
-        names: Option<Names>,
-    ) -> Result<(Arc<[Arc<str>]>, String, bool), ModelError> {
+    fn labels(&self, layout: Layout, outputs: &[usize], names: Option<Names>) -> Result<Labels, ModelError> {
         let columns = self.class_columns(layout, outputs);
         let Some((names, from)) = names else {
             let coco = || labels::COCO.map(Arc::from).into_iter().collect();

@@ -10,6 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::{
     decode::{self, Head, Output},
     error::ModelError,
+    fetch::{self, FetchOptions},
     file::ModelFile,
     info::{InputSpec, ModelInfo, Placement, Thresholds},
     resolve::{self, Resolved},
@@ -29,16 +30,18 @@ pub struct InferenceError {
     pub message: String,
 }
 
-/// How a model is run on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a model is fetched and run on this machine.
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// Threads that one run uses.
     pub intra_op_threads: usize,
+    /// How its file is fetched.
+    pub fetch: FetchOptions,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { intra_op_threads: 1 }
+        Self { intra_op_threads: 1, fetch: FetchOptions::default() }
     }
 }
 
@@ -48,7 +51,7 @@ pub struct Model {
     reading: Arc<Reading>,
     file: ModelFile,
     runtime: &'static Runtime,
-    options: OpenOptions,
+    intra_op_threads: usize,
     idle: Mutex<Vec<Worker>>,
 }
 
@@ -72,8 +75,8 @@ impl Model {
     ///
     /// # Errors
     /// Those of both.
-    pub fn open(spec: &ModelSpec, options: OpenOptions) -> Result<Arc<Self>, ModelError> {
-        Self::open_file(spec, super::obtain(spec)?, options)
+    pub fn open(spec: &ModelSpec, options: &OpenOptions) -> Result<Arc<Self>, ModelError> {
+        Self::open_file(spec, fetch::obtain(spec, &options.fetch)?, options)
     }
 
     /// Opens the model in `file` as `spec` says: finds out how it is fed and read, and runs it once on a grey picture.
@@ -81,7 +84,7 @@ impl Model {
     /// # Errors
     /// Where ONNX Runtime is missing, the file is no detector that can be read, the manifest contradicts it, or the
     /// first run fails or gives anything but finite numbers in the expected shape.
-    pub fn open_file(spec: &ModelSpec, file: ModelFile, options: OpenOptions) -> Result<Arc<Self>, ModelError> {
+    pub fn open_file(spec: &ModelSpec, file: ModelFile, options: &OpenOptions) -> Result<Arc<Self>, ModelError> {
         let bytes = file.read()?;
         let header = file.parse(&bytes)?;
         let Resolved { head, input, fixed_batch, labels, labels_from, thresholds, outputs } =
@@ -98,7 +101,13 @@ impl Model {
             thresholds,
         });
         let reading = Arc::new(Reading { info, head, outputs, fixed_batch });
-        let model = Self { reading, file, runtime: runtime()?, options, idle: Mutex::new(Vec::new()) };
+        let model = Self {
+            reading,
+            file,
+            runtime: runtime()?,
+            intra_op_threads: options.intra_op_threads,
+            idle: Mutex::new(Vec::new()),
+        };
         let mut worker = model.new_worker(&bytes)?;
         worker.test()?;
         model.give_back(worker);
@@ -114,12 +123,11 @@ impl Model {
     /// Takes a session out of the pool, or opens one more. Give it back by dropping it.
     pub fn session(self: &Arc<Self>) -> Result<Session, InferenceError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let worker = match idle {
-            Some(worker) => worker,
-            None => {
-                let bytes = self.file.read().map_err(|error| self.reading.failed(error.to_string()))?;
-                self.new_worker(&bytes)?
-            }
+        let worker = if let Some(worker) = idle {
+            worker
+        } else {
+            let bytes = self.file.read().map_err(|error| self.reading.failed(error.to_string()))?;
+            self.new_worker(&bytes)?
         };
         Ok(Session { model: self.clone(), worker: Some(worker) })
     }
@@ -146,7 +154,7 @@ impl Model {
     fn builder(&self) -> ort::Result<SessionBuilder> {
         Ok(ort::session::Session::builder(&self.runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(self.options.intra_op_threads.max(1))?
+            .with_intra_threads(self.intra_op_threads.max(1))?
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_flush_to_zero()?)

@@ -3,7 +3,7 @@
 //! centre = (cell + tanh(offset)) ÷ grid, size = sigmoid(value), both shares of the input; score = objectness^0.6 ×
 //! class^0.4 (`handle_preds` of the reference implementation).
 
-use super::{Candidate, Cutoffs, Head, Output, ShapeError, sigmoid, single};
+use super::{Candidate, Cutoffs, Head, Output, ShapeError, best, sigmoid, single};
 
 const OBJECTNESS_POWER: f32 = 0.6;
 const CLASS_POWER: f32 = 0.4;
@@ -25,13 +25,8 @@ pub(super) fn collect(
     // A class probability is at most 1, so objectness alone must reach this.
     let lowest = cutoffs.lowest.max(0.0).powf(1.0 / OBJECTNESS_POWER);
     for (cell, &objectness) in objectness.iter().enumerate().filter(|(_, value)| **value >= lowest) {
-        let mut class = 0;
-        let mut probability = f32::NEG_INFINITY;
-        for (index, plane) in scores.chunks_exact(cells).enumerate() {
-            if plane[cell] > probability {
-                (class, probability) = (index as u32, plane[cell]);
-            }
-        }
+        let probabilities = scores.chunks_exact(cells).map(|plane| plane[cell]);
+        let Some((class, probability)) = best(probabilities) else { continue };
         let score = objectness.powf(OBJECTNESS_POWER) * probability.powf(CLASS_POWER);
         if !cutoffs.keeps(class, score) {
             continue;

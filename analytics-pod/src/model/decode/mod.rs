@@ -95,13 +95,13 @@ impl<'a> Cutoffs<'a> {
 }
 
 /// The highest of `scores` and where it is; what is not a number is passed over.
-fn best(scores: &[f32]) -> Option<(u32, f32)> {
+fn best(scores: impl IntoIterator<Item = f32>) -> Option<(u32, f32)> {
     let mut best = None;
     let mut highest = f32::NEG_INFINITY;
-    for (class, &score) in scores.iter().enumerate() {
+    for (class, score) in (0..).zip(scores) {
         if score > highest {
             highest = score;
-            best = Some((class as u32, score));
+            best = Some((class, score));
         }
     }
     best
@@ -151,11 +151,10 @@ pub fn decode(
     let cutoffs = Cutoffs::new(thresholds);
     let mut candidates = Vec::new();
     match head.layout {
-        Layout::YoloV5 => yolo_v5::collect(head, outputs, cutoffs, &mut candidates)?,
+        Layout::YoloV5 | Layout::YoloXDecoded => yolo_v5::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::YoloV8 => yolo_v8::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::YoloEndToEnd => yolo_end_to_end::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::YoloXRaw => yolox::collect(head, outputs, cutoffs, &mut candidates)?,
-        Layout::YoloXDecoded => yolo_v5::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::Ssd => ssd::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::Queries => queries::collect(head, outputs, cutoffs, &mut candidates)?,
         Layout::FastestDet => fastest_det::collect(head, outputs, cutoffs, &mut candidates)?,

@@ -12,7 +12,7 @@ pub(super) fn collect(
     let (boxes, logits) = ssd::pair(head, outputs)?;
     let (width, height) = (head.width as f32, head.height as f32);
     for (center, row) in boxes.values.chunks_exact(4).zip(logits.values.chunks_exact(head.classes)) {
-        let Some((class, logit)) = best(row) else { continue };
+        let Some((class, logit)) = best(row.iter().copied()) else { continue };
         let score = sigmoid(logit);
         if logit.is_finite() && cutoffs.keeps(class, score) {
             let center = [center[0] * width, center[1] * height, center[2] * width, center[3] * height];

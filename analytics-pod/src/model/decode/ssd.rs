@@ -13,7 +13,7 @@ pub(super) fn collect(
     let columns = head.columns();
     let (width, height) = (head.width as f32, head.height as f32);
     for (corners, row) in boxes.values.chunks_exact(4).zip(scores.values.chunks_exact(columns)) {
-        let Some((class, score)) = best(&row[usize::from(head.background)..]) else { continue };
+        let Some((class, score)) = best(row[usize::from(head.background)..].iter().copied()) else { continue };
         if cutoffs.keeps(class, score) {
             let corners = [corners[0] * width, corners[1] * height, corners[2] * width, corners[3] * height];
             into.push(Candidate { class, score, corners });

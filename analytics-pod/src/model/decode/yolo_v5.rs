@@ -28,7 +28,7 @@ pub(super) fn score(row: &[f32], cutoffs: Cutoffs<'_>) -> Option<(u32, f32)> {
     if objectness.is_nan() || objectness < cutoffs.lowest {
         return None;
     }
-    let (class, probability) = best(&row[5..])?;
+    let (class, probability) = best(row[5..].iter().copied())?;
     let score = objectness * probability;
     cutoffs.keeps(class, score).then_some((class, score))
 }

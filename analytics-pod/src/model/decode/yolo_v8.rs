@@ -1,7 +1,7 @@
 //! `(4+C)×N`: one row each for centre x, centre y, width and height in input pixels, then one per class (YOLOv8, 11,
 //! 12). The classes of one anchor lie far apart, so the tensor is read in blocks of anchors, class by class.
 
-use super::{Candidate, Cutoffs, Head, Output, ShapeError, single};
+use super::{Candidate, Cutoffs, Head, Output, ShapeError, best, single};
 
 /// Anchors at a time: their best scores stay in the first-level cache and the inner loop is one vector maximum.
 const BLOCK: usize = 512;
@@ -29,13 +29,13 @@ pub(super) fn collect(
                 *highest = if score > *highest { score } else { *highest };
             }
         }
-        for (offset, &score) in highest.iter().enumerate().filter(|(_, score)| **score >= cutoffs.lowest) {
+        for (offset, _) in highest.iter().enumerate().filter(|(_, score)| **score >= cutoffs.lowest) {
             let anchor = start + offset;
             // Only a few anchors get here: the class is looked up afterwards instead of being carried along.
-            let class = scores.chunks_exact(anchors).position(|row| row[anchor] == score);
-            let Some(class) = class.map(|class| class as u32).filter(|class| cutoffs.keeps(*class, score)) else {
+            let Some((class, score)) = best(scores.chunks_exact(anchors).map(|row| row[anchor])) else { continue };
+            if !cutoffs.keeps(class, score) {
                 continue;
-            };
+            }
             let center = [0, 1, 2, 3].map(|row| boxes[row * anchors + anchor]);
             into.push(Candidate::from_center(class, score, center));
         }
