@@ -18,6 +18,7 @@ pub use lines::write_lines;
 pub use sampler::{Rates, Sampler, Snapshot, SourceSnapshot};
 pub use summary::{SourceSummary, Summary};
 pub use table::render;
+pub use terminal::restore_terminal;
 
 use crate::telemetry::{Telemetry, logging::LogLines};
 
