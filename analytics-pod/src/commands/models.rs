@@ -43,7 +43,7 @@ pub(super) fn named(argument: &str) -> Result<ModelSpec, ModelArgumentError> {
     }
 }
 
-/// Opens the model that `argument` names.
-pub(super) fn open_argument(argument: &str) -> Result<Arc<Model>, ModelArgumentError> {
-    Ok(Model::open(&named(argument)?, OpenOptions::default())?)
+/// Opens `spec`, fetching it first where it must be.
+pub(super) fn open(spec: &ModelSpec) -> Result<Arc<Model>, ModelArgumentError> {
+    Ok(Model::open(spec, &OpenOptions::default())?)
 }

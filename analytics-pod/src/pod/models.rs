@@ -85,7 +85,7 @@ impl Models {
 
 async fn open(spec: ModelSpec, state: watch::Sender<ModelState>) {
     let name = Arc::clone(&spec.name);
-    let opened = tokio::task::spawn_blocking(move || Model::open(&spec, OpenOptions::default())).await;
+    let opened = tokio::task::spawn_blocking(move || Model::open(&spec, &OpenOptions::default())).await;
     let failure = match opened {
         Ok(Ok(model)) => {
             info!(model = %name, digest = %model.info().digest, "model ready");

@@ -69,6 +69,19 @@ impl Latencies {
         self.intervals[interval].saturating_record(latency_us.max(1));
     }
 
+    /// Adds what `other` has recorded.
+    pub(super) fn merge(&mut self, other: &Self) {
+        // The histograms are all of one kind, so adding cannot fail.
+        let add = |sum: &mut Histogram<u64>, more| sum.add(more).unwrap_or_else(|error| unreachable!("{error}"));
+        add(&mut self.all, &other.all);
+        if self.intervals.len() < other.intervals.len() {
+            self.intervals.resize_with(other.intervals.len(), histogram);
+        }
+        for (sum, more) in self.intervals.iter_mut().zip(&other.intervals) {
+            add(sum, more);
+        }
+    }
+
     /// All of them, in microseconds.
     pub(super) fn histogram(&self) -> &Histogram<u64> {
         &self.all

@@ -84,7 +84,7 @@ pub fn detect(args: &DetectArgs, stop: &StopRequest) -> Result<ExitCode, DetectE
         fs::create_dir_all(folder)
             .map_err(|source| DetectError::AnnotateFolder { path: folder.display().to_string(), source })?;
     }
-    let model = models::open_argument(&args.model)?;
+    let model = models::open(&models::named(&args.model)?)?;
     let engine = NativeEngine::new(NativeSettings::default()).map_err(DetectError::Engine)?;
     let outcome = Detector::new(args, &engine, model, &files).run(&files, stop);
     engine.shut_down(SHUT_DOWN);
@@ -189,7 +189,7 @@ impl<'a> Detector<'a> {
             input: Input { uri, credentials: None, transport: Transport::default(), repeat: false },
             pacing: Pacing::Lossless,
             detection: self.settings.clone(),
-            model: self.model.clone(),
+            model: Arc::new(ArcSwap::new(self.model.clone())),
             telemetry: telemetry.clone(),
             events,
             frames,
