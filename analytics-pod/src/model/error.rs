@@ -1,6 +1,6 @@
 //! Why a model cannot be used, with what the user can do about it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 use super::spec::Digest;
 
@@ -92,7 +92,7 @@ pub enum ModelError {
         /// The model.
         model: Arc<str>,
         /// The manifest's field.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// Why, and what to do.
         message: String,
     },

@@ -56,7 +56,7 @@ fn obtain_with(spec: &ModelSpec, options: &FetchOptions, policy: &Policy) -> Res
         ModelSource::Url(url) => {
             let digest = spec.sha256.ok_or_else(|| ModelError::Refused {
                 model: spec.name.clone(),
-                field: "spec.source.sha256",
+                field: "spec.source.sha256".into(),
                 message: "a file that is fetched needs the digest that it must have (sha256sum FILE)".to_owned(),
             })?;
             if let Some(known) = known_file(spec, options, &digest.to_hex())? {

@@ -7,6 +7,7 @@ mod fetch;
 mod file;
 mod info;
 mod labels;
+mod manifest;
 mod onnx;
 mod resolve;
 mod runtime;

@@ -84,7 +84,7 @@ impl Resolver<'_> {
     }
 
     fn refused(&self, field: &'static str, message: impl Into<String>) -> ModelError {
-        ModelError::Refused { model: self.spec.name.clone(), field, message: message.into() }
+        ModelError::Refused { model: self.spec.name.clone(), field: field.into(), message: message.into() }
     }
 
     fn check_device(&self) -> Result<(), ModelError> {
@@ -345,3 +345,6 @@ fn parse_size(text: &str) -> Option<(usize, usize)> {
 }
 
 mod layout;
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn to_detections(candidates: &[Candidate], placement: Placement, max_objects: us
         .take(max_objects)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
