@@ -16,6 +16,8 @@ mod reorder;
 mod scheduler;
 mod selection;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::{
