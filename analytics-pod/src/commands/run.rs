@@ -1,7 +1,6 @@
 //! `analytics-pod run`: sources from manifests or a command line, until they end or somebody says stop.
 
 use std::{
-    collections::BTreeMap,
     io::{self, IsTerminal as _},
     process::ExitCode,
     sync::Arc,
@@ -17,9 +16,9 @@ use super::{
 };
 use crate::{
     api::{ApiError, Health, Server},
-    assign::{self, DesiredSource, DesiredState, Loaded, UriError, Watcher, WatchError},
+    assign::{self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError},
     cli::RunArgs,
-    engine::native::{NativeEngine, NativeSettings},
+    engine::native::{NativeEngine, NativeEngineError, NativeSettings},
     pod::{Pod, PodSettings},
     sink::{JsonLines, NullSink, Sink},
     source::Pacing,
@@ -42,9 +41,6 @@ pub enum RunError {
     /// Nothing that was named can be used; each problem on a line of its own.
     #[error("{0}")]
     Manifests(String),
-    /// A URI on the command line cannot be used.
-    #[error(transparent)]
-    Uri(#[from] UriError),
     /// The model of a command line cannot be used.
     #[error(transparent)]
     Model(#[from] ModelArgumentError),
@@ -54,6 +50,9 @@ pub enum RunError {
     /// The HTTP server cannot start.
     #[error("--listen: {0}")]
     Listen(#[from] ApiError),
+    /// The engine cannot start.
+    #[error(transparent)]
+    Engine(#[from] NativeEngineError),
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -71,8 +70,8 @@ pub enum RunError {
 /// Why it cannot start, or what went wrong by the end.
 pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
     let telemetry = Arc::new(Telemetry::default());
-    let (desired, mut watcher) = desired_at_start(args)?;
-    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
+    let (desired, mut watch) = desired_at_start(args)?;
+    let engine = Arc::new(NativeEngine::new(&NativeSettings::default())?);
     let output: Box<dyn Sink> =
         if args.view { Box::new(NullSink) } else { Box::new(JsonLines::live("standard output", io::stdout())?) };
     let health = Arc::new(Health::default());
@@ -86,10 +85,10 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
         telemetry: Arc::clone(&telemetry),
     })?;
     let view = args.view.then(|| view(&telemetry, logs)).transpose()?;
-    pod.apply(&desired).await;
+    pod.apply(desired).await;
     health.set_started();
 
-    follow(args, stop, &mut pod, watcher.as_mut()).await;
+    follow(args, stop, &mut pod, watch.as_mut()).await;
 
     health.set_stopping();
     let end = pod.shut_down().await;
@@ -110,7 +109,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
 }
 
 /// Follows the manifests until there is a reason to end.
-async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watcher: Option<&mut Watcher>) {
+async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watch: Option<&mut Watch>) {
     let deadline = async {
         match args.max_duration {
             Some(duration) => sleep(duration).await,
@@ -119,10 +118,12 @@ async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watcher: 
     };
     tokio::pin!(deadline);
     let mut outputs = pod.output_failures();
+    // A folder that is watched may bring new sources.
+    let watch_is_none = watch.is_none();
     loop {
         let change = async {
-            match watcher.as_mut() {
-                Some(watcher) => watcher.changed().await,
+            match watch.as_mut() {
+                Some(watch) => watch.changed().await,
                 None => std::future::pending().await,
             }
         };
@@ -132,48 +133,38 @@ async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watcher: 
             Ok(()) = outputs.changed() => return,
             Some(loaded) = change => {
                 report(&loaded);
-                pod.apply(&loaded.state).await;
+                pod.apply(loaded.state).await;
             }
-            () = sleep(FINISHED_POLL), if pod.is_finished() => return,
+            () = sleep(FINISHED_POLL), if watch_is_none && pod.is_finished() => return,
         }
     }
 }
 
 /// What to run at first, and what tells of changes.
-fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watcher>), RunError> {
-    if args.files.is_empty() {
-        return Ok((from_uris(args)?, None));
+fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), RunError> {
+    let (loaded, watch) = if args.files.is_empty() {
+        let folder = std::env::current_dir()?;
+        (assign::from_uris(&args.uris, DesiredModel::clone(&*models::named(&args.model)?), &folder), None)
+    } else {
+        let (loaded, watch) = Watch::start(Loader::new(args.files.clone()))?;
+        (loaded, Some(watch))
+    };
+    if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
+        return Err(RunError::Manifests(
+            loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        ));
     }
-    let (loaded, watcher) = Watcher::start(&args.files)?;
     report(&loaded);
-    let nothing_good = loaded.state.sources.is_empty();
-    if nothing_good && !loaded.errors.is_empty() {
-        return Err(RunError::Manifests(lines(&loaded)));
+    if loaded.state.sources.is_empty() {
+        warn!("there is no VideoSource that is enabled; waiting for one");
     }
-    if nothing_good {
-        warn!("there is no VideoSource yet; waiting for one");
-    }
-    Ok((loaded.state, Some(watcher)))
-}
-
-fn from_uris(args: &RunArgs) -> Result<DesiredState, RunError> {
-    let model = models::named(&args.model)?;
-    let mut sources = BTreeMap::new();
-    for source in assign::from_uris(&args.uris, &model.name)? {
-        sources.insert(source.key.clone(), source);
-    }
-    let key = sources.values().next().map(DesiredSource::model_key).into_iter();
-    Ok(DesiredState { models: key.map(|key| (key, model.clone())).collect(), sources })
+    Ok((loaded.state, watch))
 }
 
 fn report(loaded: &Loaded) {
     for problem in &loaded.errors {
         error!("{problem}");
     }
-}
-
-fn lines(loaded: &Loaded) -> String {
-    loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn view(telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<LiveView> {

@@ -2,28 +2,24 @@
 
 mod models;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use jiff::Timestamp;
 use models::{ModelState, Models};
+pub use models::open_model;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    assign::{DesiredSource, DesiredState},
+    assign::{ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
     engine::{Attempt, DetectionSettings, Engine, FrameTap, InferredFrame},
-    model::{Model, ModelInfo},
+    model::Model,
     observation::{SourceKey, StreamIdentity},
-    sink::{Publisher, PublisherEnd, Sink, SourceOutput, Sources},
-    source::{Pacing, supervise},
+    sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
+    source::{Outcome, Pacing, Recovery, printable_uri, supervise},
     telemetry::{StreamTelemetry, Telemetry},
     track,
 };
@@ -58,6 +54,7 @@ pub struct Pod {
     frames: Sender<InferredFrame>,
     published: Sources,
     publisher: Publisher,
+    desired: DesiredState,
     running: BTreeMap<SourceKey, Running>,
     /// When this pod began to publish; see [`StreamIdentity::session`].
     session: u64,
@@ -65,8 +62,7 @@ pub struct Pod {
 
 /// One source under supervision.
 struct Running {
-    desired: DesiredSource,
-    detection: watch::Sender<DesiredSource>,
+    desired: watch::Sender<Arc<DesiredSource>>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -89,38 +85,37 @@ impl Pod {
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,
             published,
+            desired: DesiredState::default(),
             running: BTreeMap::new(),
             session: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
         })
     }
 
     /// Starts, changes and ends sources until what runs is what is `desired`. Sources that do not change are not
-    /// touched; one whose detection settings alone change keeps its connection.
+    /// touched; one of which only what is detected changes keeps its connection.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub async fn apply(&mut self, desired: &DesiredState) {
+    pub async fn apply(&mut self, desired: DesiredState) {
+        let changes = desired.changes_from(&self.desired);
         self.models.apply(&desired.models);
-        let gone: Vec<_> =
-            self.running.keys().filter(|key| !desired.sources.contains_key(*key)).cloned().collect();
-        for key in gone {
-            self.remove(&key).await;
+        for key in &changes.removed {
+            self.remove(key).await;
         }
-        for (key, source) in &desired.sources {
-            match self.running.get_mut(key) {
-                Some(running) if running.desired == *source => {}
-                Some(running) if running.desired.differs_only_in_detection(source) => {
-                    self.published.set(key, &output_of(source));
-                    running.detection.send_replace(source.clone());
-                    running.desired = source.clone();
-                }
-                Some(_) => {
-                    self.remove(key).await;
-                    self.add(key, source);
-                }
-                None => self.add(key, source),
+        for ChangedSource { source, parts } in changes.changed {
+            let same_model = self.desired.sources.get(&source.key).is_some_and(|before| before.model == source.model);
+            if parts.connection || parts.recovery || !same_model {
+                self.remove(&source.key).await;
+                self.add(source);
+            } else if let Some(running) = self.running.get(&source.key) {
+                self.published.set(&source.key, &output_of(&source));
+                running.desired.send_replace(source);
             }
         }
+        for source in changes.added {
+            self.add(source);
+        }
+        self.desired = desired;
     }
 
     /// The counters of every source.
@@ -135,10 +130,16 @@ impl Pod {
         self.running.values().all(|running| running.task.is_finished())
     }
 
-    /// Whether every model that is desired is open; the error of the first that cannot be opened.
+    /// Why the first of the models that cannot be opened cannot.
     #[must_use]
-    pub fn models_ready(&self) -> Option<Result<(), String>> {
-        self.models.ready()
+    pub fn model_failure(&self) -> Option<Arc<str>> {
+        self.models.failure()
+    }
+
+    /// Tells each time an output fails; holds every failure so far.
+    #[must_use]
+    pub fn output_failures(&self) -> watch::Receiver<Vec<SinkError>> {
+        self.publisher.failures()
     }
 
     /// Ends every source, then the engine, then the publisher, each after it has finished what it has in hand.
@@ -161,19 +162,18 @@ impl Pod {
         ended.await.unwrap_or_default()
     }
 
-    fn add(&mut self, key: &SourceKey, source: &DesiredSource) {
-        if !source.enabled {
-            return;
-        }
-        info!(source = %key, uri = %source.printable_uri(), model = %source.model, "source added");
-        let telemetry = self.telemetry.add_source(key);
-        self.published.set(key, &output_of(source));
-        let (detection, desired) = watch::channel(source.clone());
+    fn add(&mut self, source: Arc<DesiredSource>) {
+        let key = source.key.clone();
+        info!(source = %key, uri = %printable_uri(&source.input.uri), model = %source.model, "source added");
+        let telemetry = self.telemetry.add_source(&key);
+        self.published.set(&key, &output_of(&source));
+        let model = self.models.watch(&source.model);
+        let (desired, told) = watch::channel(source);
         let cancel = CancellationToken::new();
         let supervised = Supervised {
             stream: Arc::new(StreamIdentity { key: key.clone(), epoch: self.session, session: self.session }),
-            desired,
-            model: self.models.watch(key, &source.model),
+            desired: told,
+            model,
             engine: Arc::clone(&self.engine),
             pacing: self.pacing,
             tap: self.tap.clone(),
@@ -182,7 +182,7 @@ impl Pod {
             cancel: cancel.clone(),
         };
         let task = tokio::spawn(supervised.run());
-        self.running.insert(key.clone(), Running { desired: source.clone(), detection, cancel, task });
+        self.running.insert(key, Running { desired, cancel, task });
     }
 
     async fn remove(&mut self, key: &SourceKey) {
@@ -197,14 +197,10 @@ impl Pod {
     }
 }
 
-fn output_of(source: &DesiredSource) -> SourceOutput {
-    SourceOutput { tracking: source.tracking.then(track::Settings::default), file: None }
-}
-
 /// What the task of one source holds.
 struct Supervised {
     stream: Arc<StreamIdentity>,
-    desired: watch::Receiver<DesiredSource>,
+    desired: watch::Receiver<Arc<DesiredSource>>,
     model: watch::Receiver<ModelState>,
     engine: Arc<dyn Engine>,
     pacing: Pacing,
@@ -214,86 +210,99 @@ struct Supervised {
     cancel: CancellationToken,
 }
 
+/// Why supervision with one model ended.
+enum Ended {
+    /// The source is over, or it was cancelled.
+    ForGood,
+    /// The model has changed.
+    ModelChanged(Arc<Model>),
+}
+
 impl Supervised {
     /// Waits for the model, then supervises the source until it ends for good or is cancelled.
     async fn run(mut self) {
-        let Some(model) = self.first_model().await else { return };
-        let settings = Arc::new(ArcSwap::from_pointee(settings(&self.desired.borrow(), model.info())));
-        let model = Arc::new(ArcSwap::new(model));
-        let desired = self.desired.borrow().clone();
-        let supervised = supervise(
-            &*self.engine,
-            &self.stream,
-            &desired.recovery,
-            &self.telemetry,
-            &self.cancel,
-            |events| Attempt {
-                stream: Arc::clone(&self.stream),
-                input: desired.input.clone(),
-                pacing: self.pacing,
-                detection: Arc::clone(&settings),
-                model: Arc::clone(&model),
-                telemetry: Arc::clone(&self.telemetry),
-                events,
-                frames: self.frames.clone(),
-                tap: self.tap.clone(),
-            },
-        );
-        tokio::pin!(supervised);
-        let (mut told, mut models) = (self.desired.clone(), self.model.clone());
-        loop {
-            tokio::select! {
-                () = &mut supervised => return,
-                Ok(()) = models.changed() => {
-                    // One that cannot be opened is reported where it is opened; the source goes on with the one it has.
-                    if let ModelState::Ready(opened) = &*models.borrow_and_update() {
-                        info!(source = %self.stream.key, model = %opened.info().name, "model changed");
-                        model.store(Arc::clone(opened));
-                    }
-                }
-                Ok(()) = told.changed() => {}
-            }
-            let current = model.load_full();
-            settings.store(Arc::new(self::settings(&told.borrow_and_update(), current.info())));
+        let Some(mut model) = self.first_model().await else { return };
+        while let Ended::ModelChanged(changed) = self.supervise(&model).await {
+            info!(source = %self.stream.key, model = %changed.info().name, "model changed");
+            model = changed;
         }
     }
 
     /// The model once it is open; `None` where the source is cancelled before.
     async fn first_model(&mut self) -> Option<Arc<Model>> {
+        let ready = self.model.wait_for(|state| matches!(state, ModelState::Ready(_)));
         tokio::select! {
             () = self.cancel.cancelled() => None,
-            state = self.model.wait_for(|state| matches!(state, ModelState::Ready(_))) => match state.as_deref() {
+            state = ready => match state.as_deref() {
                 Ok(ModelState::Ready(model)) => Some(Arc::clone(model)),
                 _ => None,
             }
         }
     }
-}
 
-/// What the engine needs of the desired detection; class names that the model does not know are said and left out.
-fn settings(desired: &DesiredSource, model: &ModelInfo) -> DetectionSettings {
-    let asked = &desired.detection;
-    let classes = asked.classes.as_ref().map(|names| {
-        let mut indices = Vec::new();
-        for name in names {
-            match model.labels.iter().position(|label| **label == **name) {
-                Some(index) => indices.push(index as u32),
-                None => warn!(
-                    source = %desired.key,
-                    model = %model.name,
-                    "spec.detection.classes: the model has no class `{name}`; it has {}",
-                    model.labels.join(", ")
-                ),
+    /// Supervises the source with `model`. Detection settings may change all the while.
+    async fn supervise(&mut self, model: &Arc<Model>) -> Ended {
+        let desired = self.desired.borrow_and_update().clone();
+        let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, model)));
+        let cancel = self.cancel.child_token();
+        let attempt = |events| {
+            let attempt = Attempt {
+                stream: Arc::clone(&self.stream),
+                input: desired.input.clone(),
+                pacing: self.pacing,
+                detection: Arc::clone(&settings),
+                model: Arc::clone(model),
+                telemetry: Arc::clone(&self.telemetry),
+                events,
+                frames: self.frames.clone(),
+                tap: self.tap.clone(),
+            };
+            ready(Ok(attempt))
+        };
+        let engine = Arc::clone(&self.engine);
+        let recovery = recovery_of(&desired);
+        let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &cancel, attempt);
+        tokio::pin!(supervised);
+        let (mut told, mut models) = (self.desired.clone(), self.model.clone());
+        loop {
+            tokio::select! {
+                outcome = &mut supervised => {
+                    if let Outcome::GaveUp(failure) = outcome {
+                        warn!(source = %self.stream.key, %failure, "given up");
+                    }
+                    return Ended::ForGood;
+                }
+                Ok(()) = told.changed() => {
+                    settings.store(Arc::new(self.settings(&told.borrow_and_update(), model)));
+                }
+                Ok(()) = models.changed() => {
+                    let opened = match &*models.borrow_and_update() {
+                        ModelState::Ready(opened) => Arc::clone(opened),
+                        // It is reported where it is opened, and the source goes on with the one it has.
+                        ModelState::Opening | ModelState::Failed(_) => continue,
+                    };
+                    cancel.cancel();
+                    supervised.await;
+                    return Ended::ModelChanged(opened);
+                }
             }
         }
-        indices.into()
-    });
-    DetectionSettings {
-        fps: asked.fps,
-        confidence: asked.confidence,
-        iou: asked.iou,
-        classes,
-        max_objects: asked.max_objects,
-        weight: 1,
     }
+
+    /// What the engine is to detect. A class that the model does not know is said, and nothing is reported.
+    fn settings(&self, desired: &DesiredSource, model: &Model) -> DetectionSettings {
+        desired.detection.settings(model.info()).unwrap_or_else(|problem| {
+            warn!(source = %self.stream.key, %problem, "spec.detection.classes: nothing is reported");
+            DetectionSettings { classes: Some(Arc::default()), ..DetectionSettings::default() }
+        })
+    }
+}
+
+fn output_of(source: &DesiredSource) -> SourceOutput {
+    SourceOutput { tracking: source.tracking.then(track::Settings::default), file: None }
+}
+
+fn recovery_of(source: &DesiredSource) -> Recovery {
+    let RecoveryPolicy { stall_timeout, initial_backoff, max_backoff, max_attempts } = source.recovery;
+    Recovery { stall_timeout, initial_backoff, max_backoff, max_attempts: max_attempts.map_or(0, NonZeroU32::get) }
 }

@@ -1,17 +1,25 @@
-//! The models of a pod: opened beside each other, changed in place, kept if the new one cannot be opened.
+//! The models of a pod: opened beside each other, and kept if a changed one cannot be opened.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use crds::DetectionModel;
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info};
 
 use crate::{
-    assign::ModelKey,
-    model::{Model, ModelSpec, OpenOptions},
+    assign::{DesiredModel, ModelKey},
+    model::{Model, ModelError, ModelSpec, OpenOptions},
 };
+
+/// Opens `desired`, fetching it first where it must be.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn open_model(desired: &DesiredModel) -> Result<Arc<Model>, ModelError> {
+    let manifest = DetectionModel::new(&desired.key.name, desired.spec.clone());
+    // Its paths are absolute already, so the folder adds nothing.
+    Model::open(&ModelSpec::from_manifest(&manifest, Path::new("/"))?, &OpenOptions::default())
+}
 
 /// Where a model is on its way.
 #[derive(Clone, Debug, Default)]
@@ -29,50 +37,40 @@ pub(super) enum ModelState {
 #[derive(Default)]
 pub(super) struct Models(BTreeMap<ModelKey, Entry>);
 
+#[derive(Default)]
 struct Entry {
-    spec: Option<ModelSpec>,
+    desired: Option<Arc<DesiredModel>>,
     state: watch::Sender<ModelState>,
     task: Option<JoinHandle<()>>,
 }
 
-impl Entry {
-    fn new() -> Self {
-        Self { spec: None, state: watch::Sender::new(ModelState::Opening), task: None }
-    }
-}
-
 impl Models {
-    /// Opens what is new or changed. Models that are no longer desired are closed when their last source has let go.
-    pub(super) fn apply(&mut self, desired: &BTreeMap<ModelKey, ModelSpec>) {
+    /// Opens what is new or changed. A model that is no longer desired is closed when its last source has let go.
+    pub(super) fn apply(&mut self, desired: &BTreeMap<ModelKey, Arc<DesiredModel>>) {
         self.0.retain(|key, entry| desired.contains_key(key) || entry.state.receiver_count() > 0);
-        for (key, spec) in desired {
-            let entry = self.0.entry(key.clone()).or_insert_with(Entry::new);
-            if entry.spec.as_ref() != Some(spec) {
-                entry.spec = Some(spec.clone());
+        for (key, model) in desired {
+            let entry = self.0.entry(key.clone()).or_default();
+            if entry.desired.as_ref() != Some(model) {
+                entry.desired = Some(Arc::clone(model));
                 if let Some(task) = entry.task.take() {
                     task.abort();
                 }
-                entry.task = Some(tokio::spawn(open(spec.clone(), entry.state.clone())));
+                entry.task = Some(tokio::spawn(open(Arc::clone(model), entry.state.clone())));
             }
         }
     }
 
     /// Tells where the model is, now and at every change.
     pub(super) fn watch(&mut self, key: &ModelKey) -> watch::Receiver<ModelState> {
-        self.0.entry(key.clone()).or_insert_with(Entry::new).state.subscribe()
+        self.0.entry(key.clone()).or_default().state.subscribe()
     }
 
-    /// `None` while any is being opened; the first failure there is.
-    pub(super) fn ready(&self) -> Option<Result<(), String>> {
-        let mut failed = None;
-        for entry in self.0.values() {
-            match &*entry.state.borrow() {
-                ModelState::Opening => return None,
-                ModelState::Ready(_) => {}
-                ModelState::Failed(message) => failed = failed.or(Some(message.to_string())),
-            }
-        }
-        Some(failed.map_or(Ok(()), Err))
+    /// Why the first of the models that cannot be opened cannot.
+    pub(super) fn failure(&self) -> Option<Arc<str>> {
+        self.0.values().find_map(|entry| match &*entry.state.borrow() {
+            ModelState::Failed(failure) => Some(Arc::clone(failure)),
+            ModelState::Opening | ModelState::Ready(_) => None,
+        })
     }
 
     /// Gives up what is being fetched.
@@ -83,10 +81,9 @@ impl Models {
     }
 }
 
-async fn open(spec: ModelSpec, state: watch::Sender<ModelState>) {
-    let name = Arc::clone(&spec.name);
-    let opened = tokio::task::spawn_blocking(move || Model::open(&spec, &OpenOptions::default())).await;
-    let failure = match opened {
+async fn open(desired: Arc<DesiredModel>, state: watch::Sender<ModelState>) {
+    let name = desired.key.clone();
+    let failure = match tokio::task::spawn_blocking(move || open_model(&desired)).await {
         Ok(Ok(model)) => {
             info!(model = %name, digest = %model.info().digest, "model ready");
             state.send_replace(ModelState::Ready(model));

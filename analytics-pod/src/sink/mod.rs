@@ -6,7 +6,7 @@ mod publisher;
 
 pub use channel::{ChannelSink, NullSink};
 pub use json_lines::JsonLines;
-pub use publisher::{Publisher, PublisherEnd, SourceOutput, Sources};
+pub use publisher::{Publisher, PublisherEnd, SourceOutput, Sources, observe};
 
 use crate::observation::Observation;
 

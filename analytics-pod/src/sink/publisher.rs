@@ -223,7 +223,8 @@ fn report(failed: &watch::Sender<Vec<SinkError>>, failure: SinkError) {
 }
 
 /// The finished observation of `frame`; `ids` are its detections' track ids, in their order.
-fn observe(
+#[must_use]
+pub fn observe(
     frame: InferredFrame,
     ids: Option<Vec<Option<u64>>>,
     file: Option<Arc<str>>,

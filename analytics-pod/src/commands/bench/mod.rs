@@ -29,11 +29,12 @@ use super::{
     models::{self, ModelArgumentError},
 };
 use crate::{
-    assign::{self, DesiredSource, UriError},
+    assign::{self, DesiredModel, DesiredSource},
     cli::{BenchArgs, OutputFormat},
-    engine::native::{NativeEngine, NativeSettings, available_cores},
-    model::Model,
-    source::Pacing,
+    engine::native::{NativeEngine, NativeEngineError, NativeSettings, available_cores},
+    model::{Model, ModelError},
+    pod::open_model,
+    source::{Pacing, printable_uri},
 };
 
 /// Load shorter than this is not interrupted for the floor.
@@ -62,12 +63,21 @@ pub enum BenchError {
         /// Why.
         problem: String,
     },
-    /// A URI cannot be used.
+    /// A URI cannot be used; each problem on a line of its own.
+    #[error("{0}")]
+    Uris(String),
+    /// The manifest of the model cannot be used.
     #[error(transparent)]
-    Uri(#[from] UriError),
+    Manifest(#[from] ModelArgumentError),
     /// The model cannot be used.
     #[error(transparent)]
-    Model(#[from] ModelArgumentError),
+    Model(#[from] ModelError),
+    /// The engine cannot start.
+    #[error(transparent)]
+    Engine(#[from] NativeEngineError),
+    /// The working folder is gone.
+    #[error("the working folder cannot be used: {0}")]
+    Folder(#[from] io::Error),
     /// There are no simulated cameras.
     #[error(transparent)]
     Cameras(#[from] CameraError),
@@ -92,11 +102,11 @@ pub enum BenchError {
 pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, BenchError> {
     let limits = args.limits.iter().map(|text| text.parse()).collect::<Result<Vec<Limit>, _>>()?;
     let baseline = args.compare.as_ref().map(baseline).transpose()?;
-    let spec = models::named(&args.model)?;
-    let model = tokio::task::block_in_place(|| models::open(&spec))?;
+    let desired = models::named(&args.model)?;
+    let model = tokio::task::block_in_place(|| open_model(&desired))?;
     let cameras = if args.uris.is_empty() { Some(tokio::task::block_in_place(|| Cameras::start(args))?) } else { None };
-    let sources = sources(args, cameras.as_ref(), &spec.name)?;
-    let mut bench = Bench { args, model, spec, sources, cameras, floors: Vec::new() };
+    let sources = sources(args, cameras.as_ref(), &desired)?;
+    let mut bench = Bench { args, model, desired, sources, cameras, floors: Vec::new() };
     let (load, rounds) = bench.measure(stop).await?;
     let report = bench.report(&load, &rounds);
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
@@ -121,31 +131,38 @@ fn baseline(path: &PathBuf) -> Result<Report, BenchError> {
     serde_json::from_str(&text).map_err(|error| failed(format!("this is no report of `bench --output json`: {error}")))
 }
 
-fn sources(args: &BenchArgs, cameras: Option<&Cameras>, model: &str) -> Result<Vec<DesiredSource>, UriError> {
-    let mut sources = match cameras {
-        Some(cameras) => {
-            let uris: Vec<_> = cameras.uris.iter().map(|(_, uri)| uri.to_string()).collect();
-            let mut sources = assign::from_uris(&uris, model)?;
-            for (source, (name, _)) in sources.iter_mut().zip(&cameras.uris) {
-                source.key.name = name.as_str().into();
-            }
-            sources
-        }
-        None => assign::from_uris(&args.uris, model)?,
+fn sources(
+    args: &BenchArgs,
+    cameras: Option<&Cameras>,
+    model: &DesiredModel,
+) -> Result<Vec<Arc<DesiredSource>>, BenchError> {
+    let uris = match cameras {
+        Some(cameras) => cameras.uris.iter().map(|(_, uri)| uri.to_string()).collect(),
+        None => args.uris.clone(),
     };
-    for source in &mut sources {
+    let loaded = assign::from_uris(&uris, model.clone(), &std::env::current_dir()?);
+    if !loaded.errors.is_empty() {
+        return Err(BenchError::Uris(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+    }
+    let set_up = |source: Arc<DesiredSource>| {
+        let mut source = DesiredSource::clone(&source);
+        let camera = cameras.and_then(|cameras| cameras.uris.iter().find(|(_, uri)| *uri == source.input.uri));
+        if let Some((name, _)) = camera {
+            source.key.name = name.as_str().into();
+        }
         source.detection.fps = args.detection_fps.map(f64::from);
         // A file that ends before the load would leave nothing to measure.
         source.input.repeat = true;
-    }
-    Ok(sources)
+        Arc::new(source)
+    };
+    Ok(loaded.state.sources.into_values().map(set_up).collect())
 }
 
 struct Bench<'a> {
     args: &'a BenchArgs,
     model: Arc<Model>,
-    spec: crate::model::ModelSpec,
-    sources: Vec<DesiredSource>,
+    desired: Arc<DesiredModel>,
+    sources: Vec<Arc<DesiredSource>>,
     cameras: Option<Cameras>,
     floors: Vec<(Duration, Duration)>,
 }
@@ -159,9 +176,9 @@ impl Bench<'_> {
         self.measure_floor(&recordings)?;
         for _ in 0..count {
             let round = Round {
-                engine: Arc::new(NativeEngine::new(NativeSettings::default()).map_err(RoundError::Start)?),
+                engine: Arc::new(NativeEngine::new(&NativeSettings::default())?),
                 sources: &self.sources,
-                model: &self.spec,
+                model: &self.desired,
                 pacing: self.pacing(),
                 cameras: self.cameras.as_ref(),
                 length: Duration::from_secs_f64(seconds as f64 / count as f64),
@@ -183,7 +200,7 @@ impl Bench<'_> {
     fn record(&self) -> Result<Vec<Recording>, BenchError> {
         let kinds = if self.cameras.is_some() { 1 } else { self.sources.len() };
         let referenced_only = self.args.detection_fps.is_some();
-        let record = |source: &DesiredSource| Recording::of(&source.input, self.pacing(), referenced_only);
+        let record = |source: &Arc<DesiredSource>| Recording::of(&source.input, self.pacing(), referenced_only);
         Ok(tokio::task::block_in_place(|| self.sources.iter().take(kinds).map(record).collect::<Result<_, _>>())?)
     }
 
@@ -227,11 +244,11 @@ impl Bench<'_> {
                 "simulated {}x{} at {} fps, {:?}",
                 self.args.resolution.0, self.args.resolution.1, self.args.fps, self.args.codec
             ),
-            None => self.sources.iter().map(DesiredSource::printable_uri).collect::<Vec<_>>().join(", "),
+            None => self.sources.iter().map(|source| printable_uri(&source.input.uri)).collect::<Vec<_>>().join(", "),
         };
         Report {
             settings: Settings {
-                model: self.spec.name.to_string(),
+                model: self.desired.key.name.to_string(),
                 sources: self.sources.len(),
                 seconds: load.seconds(),
                 cores,

@@ -20,10 +20,9 @@ use super::{
     report::{MemoryFigures, Trend},
 };
 use crate::{
-    assign::{DesiredSource, DesiredState},
+    assign::{DesiredModel, DesiredSource, DesiredState},
     commands::StopRequest,
     engine::{Engine as _, FrameTap, native::NativeEngine},
-    model::ModelSpec,
     observation::Observation,
     pod::{Pod, PodSettings},
     sink::{ChannelSink, Sink},
@@ -92,8 +91,8 @@ impl Rounds {
 /// What one part needs.
 pub(super) struct Round<'a> {
     pub(super) engine: Arc<NativeEngine>,
-    pub(super) sources: &'a [DesiredSource],
-    pub(super) model: &'a ModelSpec,
+    pub(super) sources: &'a [Arc<DesiredSource>],
+    pub(super) model: &'a Arc<DesiredModel>,
     pub(super) pacing: Pacing,
     pub(super) cameras: Option<&'a Cameras>,
     pub(super) length: Duration,
@@ -118,7 +117,7 @@ impl Round<'_> {
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
         })?;
-        pod.apply(&self.desired()).await;
+        pod.apply(self.desired()).await;
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;
@@ -132,8 +131,9 @@ impl Round<'_> {
 
     fn desired(&self) -> DesiredState {
         DesiredState {
-            models: self.sources.iter().map(|source| (source.model_key(), self.model.clone())).collect(),
-            sources: self.sources.iter().map(|source| (source.key.clone(), source.clone())).collect(),
+            models: [(self.model.key.clone(), Arc::clone(self.model))].into(),
+            sources: self.sources.iter().map(|source| (source.key.clone(), Arc::clone(source))).collect(),
+            ..DesiredState::default()
         }
     }
 
@@ -142,7 +142,7 @@ impl Round<'_> {
         while let Some((key, source)) =
             telemetry.sources().iter().find(|(_, source)| source.processed() == 0).map(|(k, s)| (k.clone(), s.clone()))
         {
-            let failed = pod.models_ready().and_then(Result::err);
+            let failed = pod.model_failure().map(|failure| failure.to_string());
             if Instant::now() > end || stop.is_requested() || failed.is_some() {
                 let why = source.last_failure().map(|failure| failure.to_string()).or(failed);
                 let why = why.unwrap_or_else(|| format!("it is {}", source.state().as_str()));

@@ -9,11 +9,12 @@ use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 use report::{CheckReport, Finding};
 
 use crate::{
-    assign::{self, DesiredSource, DesiredState},
+    assign::{DesiredSource, DesiredState, Loader, ModelKey},
     cli::{CheckArgs, OutputFormat},
     engine::native,
-    model::{Model, ModelInfo, ModelSpec, OpenOptions},
-    source::{self, Next, Pacing, elements},
+    model::{Model, ModelInfo},
+    pod::open_model,
+    source::{self, Next, Pacing, elements, printable_uri},
     telemetry::StreamTelemetry,
 };
 
@@ -44,9 +45,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
 }
 
 fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
-    let loaded = assign::load(&args.files);
+    let loaded = Loader::new(args.files.clone()).load();
     for problem in &loaded.errors {
-        findings.push(Finding::bad("manifest", problem.place(), problem.to_string()));
+        findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
     }
     if !args.files.is_empty() && loaded.errors.is_empty() {
         let count = format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
@@ -72,26 +73,25 @@ fn elements(desired: &DesiredState) -> Vec<Finding> {
 }
 
 /// Opens each model: its run on a grey picture is part of that.
-fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<assign::ModelKey, Arc<Model>> {
+fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
     let mut open = BTreeMap::new();
-    for (key, spec) in &desired.models {
-        match Model::open(spec, &OpenOptions::default()) {
+    for (key, model) in &desired.models {
+        match open_model(model) {
             Ok(model) => {
-                findings.push(Finding::good("model", &*spec.name, describe(spec, model.info())));
+                findings.push(Finding::good("model", key.to_string(), describe(model.info())));
                 open.insert(key.clone(), model);
             }
-            Err(error) => findings.push(Finding::bad("model", &*spec.name, error.to_string())),
+            Err(error) => findings.push(Finding::bad("model", key.to_string(), error.to_string())),
         }
     }
     open
 }
 
-fn describe(spec: &ModelSpec, info: &ModelInfo) -> String {
+fn describe(info: &ModelInfo) -> String {
     let input = &info.input;
     format!(
-        "{} from {}\nopset {}; {}\nlayout {:?}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
+        "{}\nopset {}; {}\nlayout {:?}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
         info.digest,
-        spec.source,
         info.opset,
         info.tensors.join("; "),
         info.layout,
@@ -108,24 +108,23 @@ fn describe(spec: &ModelSpec, info: &ModelInfo) -> String {
 fn sources(
     args: &CheckArgs,
     desired: &DesiredState,
-    models: &BTreeMap<assign::ModelKey, Arc<Model>>,
+    models: &BTreeMap<ModelKey, Arc<Model>>,
     findings: &mut Vec<Finding>,
 ) {
+    for key in &desired.disabled {
+        findings.push(Finding::absent("source", key.to_string(), "not enabled"));
+    }
     for (key, source) in &desired.sources {
         let name = key.to_string();
-        if !source.enabled {
-            findings.push(Finding::absent("source", name, "not enabled"));
-            continue;
-        }
         let outcome = if args.self_test {
-            match models.get(&source.model_key()) {
+            match models.get(&source.model) {
                 Some(model) => self_test::first_frame(source, model),
                 None => Err("its model cannot be used".to_owned()),
             }
         } else if args.connect {
             connect(source)
         } else {
-            Ok(format!("{}, not asked (--connect asks it)", source.printable_uri()))
+            Ok(format!("{}, not asked (--connect asks it)", printable_uri(&source.input.uri)))
         };
         findings.push(match outcome {
             Ok(detail) => Finding::good("source", name, detail),

@@ -31,10 +31,11 @@ use crate::{
     cli::DetectArgs,
     engine::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,
-        native::{NativeEngine, NativeSettings},
+        native::{NativeEngine, NativeEngineError, NativeSettings},
     },
-    model::Model,
-    observation::{Observation, SourceKey, StreamIdentity},
+    model::{Model, ModelError},
+    observation::{DEFAULT_NAMESPACE, Observation, SourceKey, StreamIdentity},
+    pod::open_model,
     sink::{JsonLines, Refused, Sink, SinkError, observe},
     source::{Input, Pacing, Transport},
     telemetry::StreamTelemetry,
@@ -52,12 +53,15 @@ pub enum DetectError {
     /// A path cannot be looked at.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The manifest of the model cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ModelArgumentError),
     /// The model cannot be used.
     #[error(transparent)]
-    Model(#[from] ModelArgumentError),
+    Model(#[from] ModelError),
     /// The engine cannot start.
-    #[error("the engine cannot start: {0}")]
-    Engine(io::Error),
+    #[error(transparent)]
+    Engine(#[from] NativeEngineError),
     /// The folder for annotated pictures cannot be made.
     #[error("--annotate {path}: {source}")]
     AnnotateFolder {
@@ -84,8 +88,8 @@ pub fn detect(args: &DetectArgs, stop: &StopRequest) -> Result<ExitCode, DetectE
         fs::create_dir_all(folder)
             .map_err(|source| DetectError::AnnotateFolder { path: folder.display().to_string(), source })?;
     }
-    let model = models::open(&models::named(&args.model)?)?;
-    let engine = NativeEngine::new(NativeSettings::default()).map_err(DetectError::Engine)?;
+    let model = open_model(&*models::named(&args.model)?)?;
+    let engine = NativeEngine::new(&NativeSettings::default())?;
     let outcome = Detector::new(args, &engine, model, &files).run(&files, stop);
     engine.shut_down(SHUT_DOWN);
     outcome
@@ -182,14 +186,14 @@ impl<'a> Detector<'a> {
         let kept = self.annotate.map(|_| Arc::new(PictureKeeper::default()));
         let running = self.engine.start(Attempt {
             stream: Arc::new(StreamIdentity {
-                key: SourceKey::new("default", &name),
+                key: SourceKey::new(DEFAULT_NAMESPACE, &name),
                 epoch: self.session,
                 session: self.session,
             }),
             input: Input { uri, credentials: None, transport: Transport::default(), repeat: false },
             pacing: Pacing::Lossless,
             detection: self.settings.clone(),
-            model: Arc::new(ArcSwap::new(self.model.clone())),
+            model: self.model.clone(),
             telemetry: telemetry.clone(),
             events,
             frames,
