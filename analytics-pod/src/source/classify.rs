@@ -125,6 +125,8 @@ fn by_text(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
         }
     } else if report.mentions(&["not-negotiated", "not negotiated"]) {
         (Reason::UnsupportedCodec, "the video is in a format that this pod cannot read")
+    } else if report.mentions(&["not-linked"]) {
+        (Reason::UnsupportedCodec, "there is no video in it that this pod can read")
     } else if report.mentions(&["resolv"]) && network {
         (Reason::HostUnreachable, "the host name cannot be resolved; check its spelling and the DNS")
     } else if report.mentions(&["timeout", "timed out", "time-out"]) {

@@ -22,6 +22,7 @@ mod playback;
 mod queue;
 mod reader;
 mod rtsp;
+pub mod supervisor;
 mod test_pattern;
 
 use std::{sync::Arc, time::Duration};
