@@ -112,6 +112,7 @@ pub(crate) fn encode(config: &SceneConfig, arrived: impl FnMut()) -> Result<Clip
     let frames = config.loop_frames();
     let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, config.width, config.height)
         .fps(gst::Fraction::new(config.fps as i32, 1))
+        .chroma_site(gst_video::VideoChromaSite::MPEG2)
         .colorimetry(&gst_video::VideoColorimetry::new(
             gst_video::VideoColorRange::Range16_235,
             gst_video::VideoColorMatrix::Bt709,
