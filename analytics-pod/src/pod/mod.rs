@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use jiff::Timestamp;
-use models::{ModelState, Models};
 pub use models::open_model;
+use models::{ModelState, Models};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +19,10 @@ use crate::{
     model::Model,
     observation::{SourceKey, StreamIdentity},
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
-    source::{Outcome, Pacing, Recovery, printable_uri, supervise},
+    source::{
+        Pacing, printable_uri,
+        supervisor::{Outcome, Recovery, supervise},
+    },
     telemetry::{StreamTelemetry, Telemetry},
     track,
 };

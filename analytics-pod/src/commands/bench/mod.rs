@@ -9,13 +9,7 @@ mod probe;
 mod report;
 mod round;
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use cameras::{CameraError, Cameras};
 use counters::Load;
@@ -112,7 +106,10 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
     match args.output {
         OutputFormat::Json => {
-            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?
+            );
         }
         OutputFormat::Table => print!("{}", report.to_table()),
     }
@@ -137,7 +134,7 @@ fn sources(
     model: &DesiredModel,
 ) -> Result<Vec<Arc<DesiredSource>>, BenchError> {
     let uris = match cameras {
-        Some(cameras) => cameras.uris.iter().map(|(_, uri)| uri.to_string()).collect(),
+        Some(cameras) => cameras.uris.iter().map(|(_, uri)| uri.clone()).collect(),
         None => args.uris.clone(),
     };
     let loaded = assign::from_uris(&uris, model.clone(), &std::env::current_dir()?);
@@ -146,7 +143,7 @@ fn sources(
     }
     let set_up = |source: Arc<DesiredSource>| {
         let mut source = DesiredSource::clone(&source);
-        let camera = cameras.and_then(|cameras| cameras.uris.iter().find(|(_, uri)| *uri == source.input.uri));
+        let camera = cameras.and_then(|cameras| cameras.uris.iter().find(|(_, uri)| *uri == source.input.uri.as_str()));
         if let Some((name, _)) = camera {
             source.key.name = name.as_str().into();
         }

@@ -50,7 +50,8 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
         findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
     }
     if !args.files.is_empty() && loaded.errors.is_empty() {
-        let count = format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
+        let count =
+            format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
         findings.push(Finding::good("manifest", "all", count));
     }
     loaded.state
@@ -60,7 +61,7 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
 fn elements(desired: &DesiredState) -> Vec<Finding> {
     let mut needed = BTreeMap::new();
     let of_sources = desired.sources.values().flat_map(|source| elements::needed(&source.input));
-    for element in native::elements().into_iter().chain(of_sources) {
+    for element in native::elements().chain(of_sources) {
         needed.insert(element.name, element);
     }
     needed

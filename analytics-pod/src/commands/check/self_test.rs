@@ -12,7 +12,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     assign::DesiredSource,
     engine::{
-        Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, InferredFrame, RunningAttempt as _,
+        Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, InferredFrame,
         native::{NativeEngine, NativeSettings},
     },
     model::Model,

@@ -9,7 +9,7 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_video::{self as gst_video, VideoInfo};
 
 use super::stream::Decoded;
-use crate::source::{Failure, Reason};
+use crate::source::{Failure, Reason, elements::Element};
 
 /// How long a decoder may take to start.
 const STATE_CHANGE: gst::ClockTime = gst::ClockTime::from_seconds(5);
@@ -28,6 +28,11 @@ const KNOWN: [Known; 4] = [
     Known { media_type: "image/jpeg", codec: "JPEG", element: "jpegdec", package: "gstreamer1.0-plugins-good" },
     Known { media_type: "image/png", codec: "PNG", element: "pngdec", package: "gstreamer1.0-plugins-good" },
 ];
+
+/// The decoder elements of the formats that cameras and files usually have.
+pub fn elements() -> impl Iterator<Item = Element> {
+    KNOWN.iter().map(|known| Element { name: known.element, package: known.package, properties: &[] })
+}
 
 const RAW: &str = "video/x-raw";
 

@@ -27,6 +27,7 @@ use std::{
 };
 
 pub use cores::{ThreadPolicy, available_cores};
+pub use decoder::elements;
 use detector::Detector;
 use gstreamer as gst;
 use scheduler::{LaneId, Scheduler};
@@ -63,6 +64,7 @@ pub enum NativeEngineError {
 /// See the module.
 pub struct NativeEngine {
     shared: Arc<Shared>,
+    workers: usize,
 }
 
 struct Shared {
@@ -119,7 +121,7 @@ impl NativeEngine {
         tracing::debug!(workers, why = %settings.threads.why, "the detector's threads");
         let life = Mutex::new(Life { open: true, workers: 0, attempts: 0, streams: Vec::new() });
         let shared = Arc::new(Shared { scheduler: Scheduler::new(workers), life, changed: Condvar::new() });
-        let engine = Self { shared };
+        let engine = Self { shared, workers };
         for worker in 0..workers {
             let shared = engine.shared.clone();
             engine.shared.life().workers += 1;
@@ -130,6 +132,12 @@ impl NativeEngine {
             })?;
         }
         Ok(engine)
+    }
+
+    /// Threads of the detector.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// [`Engine::start`] with the model and the input by their contracts.
