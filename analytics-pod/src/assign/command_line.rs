@@ -63,7 +63,7 @@ fn name(uri: &str) -> String {
     let rest = uri.split_once("://").map(|(_, rest)| rest);
     let text = match (Scheme::of(uri).map(|scheme| scheme.name), rest) {
         (Some("file"), _) | (None, None) => {
-            Path::new(uri).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+            Path::new(uri.trim_start_matches("file:")).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
         }
         // A login may be anywhere before it, and the name is printed.
         (_, Some(rest)) if rest.contains('@') => "",
@@ -89,5 +89,5 @@ fn unique(name: &str, taken: impl Fn(&str) -> bool) -> String {
     }
     let room = MAX_NAME - "-10000".len();
     let stem = name.get(..room).unwrap_or(name);
-    (2_u32..).map(|number| format!("{stem}-{number}")).find(|candidate| !taken(candidate)).unwrap_or_default()
+    (2..=u32::MAX).map(|number| format!("{stem}-{number}")).find(|candidate| !taken(candidate)).unwrap_or_default()
 }

@@ -9,6 +9,8 @@ use serde::{
 use serde_json::{Number, Value};
 use serde_yaml::{Location, Spanned};
 
+use super::error::is_quotable;
+
 /// A value of a document.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
@@ -167,12 +169,22 @@ fn split(text: &str) -> Vec<(u64, &str)> {
 fn describe(error: &serde_yaml::Error, first_line: u64, part: &str) -> SyntaxError {
     let line = error.location().filter(|location| *location != Location::UNKNOWN);
     // The parser's messages name characters, numbers and keys; of a Secret none of these may be shown.
-    let message = if part.contains("Secret") {
-        "is not valid YAML (no details, because it may be a Secret)".to_owned()
-    } else {
-        format!("is not valid YAML: {}", error.without_snippet().to_string().replace('\n', " "))
+    let detail = match error.without_snippet() {
+        _ if part.contains("Secret") => " (no details, because it may be a Secret)".to_owned(),
+        serde_yaml::Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().filter(|key| is_quotable(key)).unwrap_or("a key");
+            format!(": {key} comes twice")
+        }
+        error => {
+            let options =
+                serde_yaml::render_options! { line_offset: first_line, snippets: serde_yaml::SnippetMode::Off };
+            format!(": {}", error.render_with_options(options).replace('\n', " "))
+        }
     };
-    SyntaxError { line: line.map(|location| location.line() + first_line), message }
+    SyntaxError {
+        line: line.map(|location| location.line() + first_line),
+        message: format!("is not valid YAML{detail}"),
+    }
 }
 
 impl From<Spanned<Node>> for Located {

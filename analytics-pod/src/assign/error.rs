@@ -44,6 +44,11 @@ impl fmt::Display for ObjectId {
     }
 }
 
+/// Whether a text from a manifest may be shown: it looks like a name, which no URI and hardly any password does.
+pub(super) fn is_quotable(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
+}
+
 /// One thing that is wrong with a manifest. Never holds a URI or anything of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct ManifestError {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     desired::{DesiredModel, DesiredSource, DesiredState, ModelKey},
-    error::{Kind, ManifestError, ObjectId},
+    error::{Kind, ManifestError, ObjectId, is_quotable},
     manifest::{self, Content, Object, Origin, Placed},
     strict::suggest,
 };
@@ -279,8 +279,8 @@ impl Round {
     }
 
     fn dangling(&self, from: &Placed, field: &str, kind: Kind, name: &str) -> ManifestError {
-        let here = |placed: &&Placed| placed.id.kind == kind && placed.id.namespace == from.id.namespace;
-        if self.faulty.iter().filter(here).any(|placed| *placed.id.name == *name) {
+        let id = ObjectId { kind, namespace: from.id.namespace.clone(), name: name.into() };
+        if self.errors.iter().any(|error| error.object.as_ref() == Some(&id)) {
             let problem = format!("names a {} that has errors", kind.as_str());
             return from.error(field, problem, Some("correct them first".to_owned()));
         }
@@ -289,7 +289,8 @@ impl Round {
         let remedy = if let Some(elsewhere) = elsewhere {
             format!("references stay in the namespace, and {elsewhere} is in another")
         } else {
-            let names: Vec<&str> = self.objects.values().filter(here).map(|placed| &*placed.id.name).collect();
+            let here = self.objects.keys().filter(|other| other.kind == kind && other.namespace == id.namespace);
+            let names: Vec<&str> = here.map(|other| &*other.name).collect();
             match (names.as_slice(), kind) {
                 ([], Kind::Secret) => {
                     format!("add a manifest of a Secret of type {} with this name", manifest::SECRET_TYPE)
@@ -298,11 +299,9 @@ impl Round {
                 (names, _) => suggest(name, names),
             }
         };
-        from.error(
-            field,
-            format!("names {name:?}, but there is no such {kind_name} in namespace {namespace}"),
-            Some(remedy),
-        )
+        let quoted = if is_quotable(name) { format!("{name:?}") } else { "an object".to_owned() };
+        let problem = format!("names {quoted}, but there is no such {kind_name} in namespace {namespace}");
+        from.error(field, problem, Some(remedy))
     }
 }
 

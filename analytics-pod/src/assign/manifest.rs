@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     document::{self, Located, Node, SyntaxError},
-    error::{Kind, ManifestError, ObjectId},
+    error::{Kind, ManifestError, ObjectId, is_quotable},
     strict,
 };
 use crate::source::Credentials;
@@ -111,7 +111,9 @@ impl Reader<'_> {
             && let Some(items) = fields.iter_mut().find(|field| field.name == "items")
             && let Node::List(items) = &mut items.value.node
         {
-            std::mem::take(items).into_iter().for_each(|item| self.object(item));
+            for item in std::mem::take(items) {
+                self.object(item);
+            }
         } else {
             self.object(document);
         }
@@ -125,7 +127,7 @@ impl Reader<'_> {
             }
         };
         let metadata = document.get("metadata").map(|field| &field.value);
-        let text = |name| metadata.and_then(|metadata| metadata.text(name)).filter(|text| !text.is_empty());
+        let text = |name| metadata.and_then(|metadata| metadata.text(name)).filter(|text| is_quotable(text));
         let id = text("name").map(|name| ObjectId {
             kind,
             namespace: text("namespace").unwrap_or(DEFAULT_NAMESPACE).into(),
@@ -133,8 +135,9 @@ impl Reader<'_> {
         });
         let mut faulty = BTreeSet::new();
         for found in strict::check(strict::schema(kind), &document, kind == Kind::Secret) {
-            self.report(id.as_ref(), Some(found.line), &found.field, found.problem, Some(found.remedy));
-            faulty.insert(found.field);
+            self.report(id.as_ref(), Some(found.line), &found.field, found.message, Some(found.remedy));
+            // Without one of its entries a list says something else: all of it is left out.
+            faulty.insert(found.field.split('[').next().unwrap_or_default().to_owned());
         }
         let Some(id) = id else { return };
         let json = document.to_json("", &faulty).unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     document::{Located, Node, join},
-    error::Kind,
+    error::{Kind, is_quotable},
 };
 
 /// One thing that a schema has against a document.
@@ -18,7 +18,7 @@ use super::{
 pub(super) struct Problem {
     pub(super) field: String,
     pub(super) line: u64,
-    pub(super) problem: String,
+    pub(super) message: String,
     pub(super) remedy: String,
 }
 
@@ -120,8 +120,8 @@ struct Checker {
 }
 
 impl Checker {
-    fn report(&mut self, field: &str, line: u64, problem: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Problem { field: field.to_owned(), line, problem: problem.into(), remedy: remedy.into() });
+    fn report(&mut self, field: &str, line: u64, message: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(Problem { field: field.to_owned(), line, message: message.into(), remedy: remedy.into() });
     }
 
     fn value(&mut self, schema: &Value, value: &Located, path: &str) {
@@ -138,7 +138,9 @@ impl Checker {
             }
             (Some(expected), node) => {
                 let remedy = match (expected, node) {
-                    ("string", Node::Bool(_) | Node::Number(_)) => "put it in quotes".to_owned(),
+                    ("string", Node::Bool(_) | Node::Number(_)) if schema["pattern"].is_null() => {
+                        "put it in quotes".to_owned()
+                    }
                     _ => format!("write {}", expectation(schema)),
                 };
                 self.report(path, value.line, format!("is {}, expected {}", describe(node), a(expected)), remedy);
@@ -160,7 +162,7 @@ impl Checker {
         }
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if value.get(required).is_none_or(|field| field.value.node == Node::Null) {
-                let remedy = format!("write {}", expectation(&schema["properties"][required]));
+                let remedy = format!("add {}", expectation(&schema["properties"][required]));
                 self.report(&join(path, required), value.line, "is missing", remedy);
             }
         }
@@ -169,10 +171,10 @@ impl Checker {
     fn unknown(&mut self, known: Option<&Map<String, Value>>, name: &str, line: u64, path: &str) {
         let known: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
         let remedy = suggest(name, &known);
-        if self.secret {
-            self.report(path, line, "has a field that is not known", remedy);
-        } else {
+        if !self.secret && is_quotable(name) {
             self.report(&join(path, name), line, "is not a known field", remedy);
+        } else {
+            self.report(path, line, "has a field that is not known", remedy);
         }
     }
 
@@ -205,7 +207,7 @@ impl Checker {
         if let Some(allowed) = schema["enum"].as_array() {
             let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
             if !allowed.contains(&text) {
-                let problem = if self.secret || text.len() > 64 { String::new() } else { format!("{text:?} ") };
+                let problem = if !self.secret && is_quotable(text) { format!("{text:?} ") } else { String::new() };
                 self.report(path, line, format!("{problem}is not one of its values"), suggest(text, &allowed));
             }
             return;
@@ -240,7 +242,6 @@ impl Checker {
 /// What a schema expects, in words.
 fn expectation(schema: &Value) -> String {
     let range = |least: &Value, most: &Value, what: &str| match (least.as_f64(), most.as_f64()) {
-        (Some(least), Some(most)) if least == most => format!("{most} {what}"),
         (Some(least), Some(most)) => format!("{what} from {least} to {most}"),
         (Some(least), None) => format!("{what}, at least {least}"),
         (None, Some(most)) => format!("{what}, at most {most}"),
@@ -256,8 +257,8 @@ fn expectation(schema: &Value) -> String {
             _ => "a list".to_owned(),
         },
         Some("object") => match schema["properties"].as_object() {
-            Some(known) => format!("fields below it ({})", list(known.keys().map(String::as_str))),
-            None => "fields below it".to_owned(),
+            Some(known) => format!("a block of fields ({})", list(known.keys().map(String::as_str))),
+            None => "a block of fields".to_owned(),
         },
         Some("string") => match (schema["pattern"].as_str(), schema["enum"].as_array()) {
             (Some(SUBDOMAIN), _) => "lower-case letters, digits, dashes and dots".to_owned(),
@@ -275,7 +276,6 @@ pub(super) fn suggest(name: &str, known: &[&str]) -> String {
     let closest = close.filter(|(similarity, _)| *similarity > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
     match (closest, known) {
         (Some((_, closest)), _) => format!("did you mean {closest}?"),
-        (None, [only]) => format!("write {only}"),
         (None, []) => "remove it".to_owned(),
         (None, known) => format!("known here: {}", list(known.iter().copied())),
     }
@@ -295,7 +295,7 @@ fn a(type_name: &str) -> &'static str {
         "integer" => "a whole number",
         "number" => "a number",
         "array" => "a list",
-        "object" => "fields below it",
+        "object" => "a block of fields",
         _ => "a text",
     }
 }
@@ -307,6 +307,6 @@ fn describe(node: &Node) -> &'static str {
         Node::Number(_) => "a number",
         Node::Text(_) => "a text",
         Node::List(_) => "a list",
-        Node::Map(_) => "a map of fields",
+        Node::Map(_) => "a block of fields",
     }
 }

@@ -65,11 +65,11 @@ fn paths_begin_at_the_manifest() {
 
 #[test]
 fn disabled_sources_are_apart() {
-    let text = format!("{MODEL}---\n{}", source("off", "  uri: sim://street\n  enabled: false\n"));
+    let text = format!("{MODEL}---\n{}", source("idle", "  uri: sim://street\n  enabled: false\n"));
     let folder = folder(&[("all.yaml", &text)]);
     let loaded = load(folder.path());
     assert_eq!((names(&loaded), loaded.errors.len()), (vec![], 0));
-    assert!(loaded.state.disabled.contains(&SourceKey::new("default", "off")));
+    assert!(loaded.state.disabled.contains(&SourceKey::new("default", "idle")));
 }
 
 #[test]
