@@ -12,13 +12,10 @@ use super::{
     error::{Kind, ManifestError, ObjectId, is_quotable},
     strict,
 };
-use crate::source::Credentials;
+use crate::{observation::DEFAULT_NAMESPACE, source::Credentials};
 
 /// The only type of Secret that is read.
 pub(super) const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
-
-/// The namespace of objects that name none.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// An object of a manifest.
 #[derive(Clone, Debug, PartialEq)]
