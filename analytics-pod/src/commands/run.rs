@@ -150,7 +150,9 @@ fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), Run
         (loaded, Some(watch))
     };
     if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
-        return Err(RunError::Manifests(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+        return Err(RunError::Manifests(
+            loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        ));
     }
     report(&loaded);
     if loaded.state.sources.is_empty() {

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use jiff::Timestamp;
-pub use models::open_model;
 use models::{ModelState, Models};
+pub use models::open_model;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};

@@ -84,8 +84,10 @@ impl Recording {
         let fail = |error: &dyn std::fmt::Display| FloorError::Decoder(error.to_string());
         let pipeline = gst::Pipeline::new();
         let feed = gst_app::AppSrc::builder().caps(&self.caps).format(gst::Format::Time).build();
-        let sink =
-            gst::ElementFactory::make("fakesink").property("sync", false).build().map_err(|error| fail(&error))?;
+        let sink = gst::ElementFactory::make("fakesink")
+            .property("sync", false)
+            .build()
+            .map_err(|error| fail(&error))?;
         let elements = [feed.upcast_ref(), &decoder, &sink];
         pipeline.add_many(elements).and_then(|()| gst::Element::link_many(elements)).map_err(|error| fail(&error))?;
         let bus = pipeline.bus().ok_or_else(|| FloorError::Decoder("the pipeline has no bus".to_owned()))?;

@@ -9,7 +9,13 @@ mod probe;
 mod report;
 mod round;
 
-use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use cameras::{CameraError, Cameras};
 use counters::Load;
@@ -106,10 +112,7 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
     match args.output {
         OutputFormat::Json => {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?
-            );
+            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?);
         }
         OutputFormat::Table => print!("{}", report.to_table()),
     }

@@ -100,7 +100,12 @@ pub(super) struct Round<'a> {
 
 impl Round<'_> {
     /// Runs it, and adds what it saw to `load` and `rounds`.
-    pub(super) async fn run(self, stop: &StopRequest, load: &mut Load, rounds: &mut Rounds) -> Result<(), RoundError> {
+    pub(super) async fn run(
+        self,
+        stop: &StopRequest,
+        load: &mut Load,
+        rounds: &mut Rounds,
+    ) -> Result<(), RoundError> {
         rounds.workers = self.engine.workers();
         let telemetry = Arc::new(Telemetry::default());
         let (sender, observations) = bounded(OBSERVATIONS);

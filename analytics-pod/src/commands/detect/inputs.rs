@@ -9,7 +9,8 @@ use std::{
 const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Endings of videos, without the dot, in lower case.
-const VIDEOS: [&str; 12] = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "h264", "h265", "mjpeg"];
+const VIDEOS: [&str; 12] =
+    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "h264", "h265", "mjpeg"];
 
 /// One picture or video.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -117,7 +117,8 @@ struct Job<'a> {
 
 impl<'a> Detector<'a> {
     fn new(args: &'a DetectArgs, engine: &'a NativeEngine, model: Arc<Model>, files: &[MediaFile]) -> Self {
-        let settings = DetectionSettings { confidence: args.confidence, iou: args.iou, ..DetectionSettings::default() };
+        let settings =
+            DetectionSettings { confidence: args.confidence, iou: args.iou, ..DetectionSettings::default() };
         let progress = ProgressBar::new(files.iter().map(|file| file.bytes).sum());
         progress.set_style(
             ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (about {eta} left)")
