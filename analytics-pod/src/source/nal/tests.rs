@@ -153,7 +153,7 @@ proptest! {
     #[test]
     fn a_start_code_is_found_where_it_is(bytes in bytes()) {
         let expected = bytes.windows(3).position(|window| window == [0, 0, 1]);
-        prop_assert_eq!(bits::find_start_code(&bytes), expected);
+        prop_assert_eq!(find_start_code(&bytes), expected);
     }
 
     #[test]

@@ -84,12 +84,12 @@ fn what_does_not_play_says_why() {
     let broken = serve(Site::Status("500 Internal Server Error"));
     for (uri, expected) in [
         (format!("{pages}/missing.mp4?token=abc"), Reason::NotFound),
-        (format!("{pages}/page.html"), Reason::CorruptStream),
+        (format!("{pages}/page.html"), Reason::UnsupportedCodec),
         (format!("{forbidden}/a.mp4"), Reason::PermissionDenied),
         (format!("{broken}/a.mp4"), Reason::PipelineFailed),
         (format!("http://127.0.0.1:{}/a.mp4", closed_port()), Reason::HostUnreachable),
         ("http://no-such-host.invalid/a.mp4".to_owned(), Reason::HostUnreachable),
-        (format!("http://{}/a.mp4", listener(None)), Reason::Timeout),
+        (format!("http://{}/a.mp4", listener(None)), Reason::ConnectionLost),
     ] {
         let begin = Instant::now();
         let failure = play(&input(&uri), Pacing::Live, &Arc::default(), 1).failure.unwrap();
