@@ -25,7 +25,7 @@ use super::{
 use crate::{
     assign::{self, DesiredModel, DesiredSource},
     cli::{BenchArgs, OutputFormat},
-    engine::native::{NativeEngine, NativeEngineError, NativeSettings, available_cores},
+    engine::native::{NativeEngine, NativeSettings, available_cores},
     model::{Model, ModelError},
     pod::open_model,
     source::{Pacing, printable_uri},
@@ -66,12 +66,9 @@ pub enum BenchError {
     /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] NativeEngineError),
-    /// The working folder is gone.
-    #[error("the working folder cannot be used: {0}")]
-    Folder(#[from] io::Error),
+    /// The engine or the working folder cannot be used.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
     /// There are no simulated cameras.
     #[error(transparent)]
     Cameras(#[from] CameraError),
@@ -173,7 +170,7 @@ impl Bench<'_> {
         self.measure_floor(&recordings)?;
         for _ in 0..count {
             let round = Round {
-                engine: Arc::new(NativeEngine::new(&NativeSettings::default())?),
+                engine: Arc::new(NativeEngine::new(NativeSettings::default())?),
                 sources: &self.sources,
                 model: &self.desired,
                 pacing: self.pacing(),

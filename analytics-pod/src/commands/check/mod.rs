@@ -61,7 +61,7 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
 fn elements(desired: &DesiredState) -> Vec<Finding> {
     let mut needed = BTreeMap::new();
     let of_sources = desired.sources.values().flat_map(|source| elements::needed(&source.input));
-    for element in native::elements().chain(of_sources) {
+    for element in native::elements().into_iter().chain(of_sources) {
         needed.insert(element.name, element);
     }
     needed

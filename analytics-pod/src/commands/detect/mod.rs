@@ -31,7 +31,7 @@ use crate::{
     cli::DetectArgs,
     engine::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,
-        native::{NativeEngine, NativeEngineError, NativeSettings},
+        native::{NativeEngine, NativeSettings},
     },
     model::{Model, ModelError},
     observation::{DEFAULT_NAMESPACE, Observation, SourceKey, StreamIdentity},
@@ -60,8 +60,8 @@ pub enum DetectError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] NativeEngineError),
+    #[error("the engine cannot start: {0}")]
+    Engine(io::Error),
     /// The folder for annotated pictures cannot be made.
     #[error("--annotate {path}: {source}")]
     AnnotateFolder {
@@ -89,7 +89,7 @@ pub fn detect(args: &DetectArgs, stop: &StopRequest) -> Result<ExitCode, DetectE
             .map_err(|source| DetectError::AnnotateFolder { path: folder.display().to_string(), source })?;
     }
     let model = open_model(&*models::named(&args.model)?)?;
-    let engine = NativeEngine::new(&NativeSettings::default())?;
+    let engine = NativeEngine::new(NativeSettings::default()).map_err(DetectError::Engine)?;
     let outcome = Detector::new(args, &engine, model, &files).run(&files, stop);
     engine.shut_down(SHUT_DOWN);
     outcome
@@ -192,7 +192,7 @@ impl<'a> Detector<'a> {
             input: Input { uri, credentials: None, transport: Transport::default(), repeat: false },
             pacing: Pacing::Lossless,
             detection: self.settings.clone(),
-            model: self.model.clone(),
+            model: Arc::new(ArcSwap::new(self.model.clone())),
             telemetry: telemetry.clone(),
             events,
             frames,
