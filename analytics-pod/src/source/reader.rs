@@ -53,8 +53,8 @@ pub(super) struct Plan {
 
 /// One pipeline from its start to its end.
 struct Round {
-    /// Ended first: the fields below are used by its threads.
-    playback: Playback,
+    /// `None` only once it is being dropped.
+    playback: Option<Playback>,
     shared: Arc<Shared>,
     sink: gst_app::AppSink,
     /// With [`Pacing::Lossless`] units are taken in by the reader; else by the pipeline's thread.
@@ -113,7 +113,7 @@ impl Round {
         sink.set_callbacks(callbacks.build());
         let base_time = epoch.map(|epoch| epoch + offset);
         let playback = Playback::start(pipeline, &shared, base_time)?;
-        Ok(Self { playback, shared, sink, intake, progress, telemetry, held: None })
+        Ok(Self { playback: Some(playback), shared, sink, intake, progress, telemetry, held: None })
     }
 
     fn step(&mut self, deadline: Instant) -> Result<Step, Problem> {
@@ -156,8 +156,9 @@ impl Round {
 }
 
 impl Drop for Round {
-    /// What waits in the queue or the pipeline was received and will not be seen.
+    /// Ends the pipeline; what waits in the queue then was received and will not be seen.
     fn drop(&mut self) {
+        self.playback = None;
         let waiting = self.shared.lock().queue.len() as u64 + u64::from(self.held.is_some());
         self.telemetry.count_dropped(DropReason::Stopped, waiting);
     }
@@ -254,7 +255,7 @@ impl AccessUnits for Reader {
                     if !self.repeat {
                         return Ok(Next::Ended);
                     }
-                    self.epoch = self.epoch.or_else(|| round.playback.base_time());
+                    self.epoch = self.epoch.or_else(|| round.playback.as_ref()?.base_time());
                     let end = round.progress.end();
                     self.begin_round(end)?;
                 }

@@ -143,3 +143,38 @@ fn units_come_without_waiting_for_the_next() {
     eprintln!("first packet to reader: median {} µs, worst {} µs", ages[12], ages[24]);
     assert!(ages[12] < 30_000, "a frame interval is 40 ms, the jitter buffer 50 ms: {ages:?}");
 }
+
+#[test]
+fn an_attempt_ends_at_once_whatever_it_is_waiting_for() {
+    let server = Server::start(H264, Behaviour::default());
+    let playing = server.uri("camera");
+    for (uri, units) in [(playing, 3), (format!("rtsp://{}/camera", listener(None)), 0)] {
+        let mut attempt = open(&input(&uri), Pacing::Live, &Arc::default()).unwrap();
+        let mut seen = 0;
+        while seen < units {
+            seen += i32::from(matches!(attempt.next(PATIENCE).unwrap(), Next::Unit(_)));
+        }
+        let begin = Instant::now();
+        drop(attempt);
+        assert!(begin.elapsed() < Duration::from_secs(2), "{uri}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn what_was_received_is_read_or_counted_as_dropped() {
+    let server = Server::start(H264, Behaviour::default());
+    let telemetry = Arc::new(StreamTelemetry::default());
+    let mut attempt = open(&input(&server.uri("camera")), Pacing::Live, &telemetry).unwrap();
+    let mut read = 0;
+    while read < 10 {
+        read += u64::from(matches!(attempt.next(PATIENCE).unwrap(), Next::Unit(_)));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while telemetry.received() < 20 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    drop(attempt);
+    let dropped: u64 = crate::telemetry::DropReason::ALL.iter().map(|reason| telemetry.dropped(*reason)).sum();
+    assert_eq!(telemetry.received(), read + dropped);
+}
