@@ -3,7 +3,7 @@
 
 use gstreamer::{self as gst, prelude::*};
 
-use super::{Failure, Input, Reason};
+use super::{Failure, Input, Reason, origin::extension};
 
 /// A GStreamer element that the pod uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,7 @@ impl Element {
 /// name says may need more; opening it names what is missing then.
 #[must_use]
 pub fn needed(input: &Input) -> Vec<Element> {
-    let path = input.uri.path().to_ascii_lowercase();
-    let by_name: &[Element] = match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+    let by_name: &[Element] = match extension(&input.uri).as_str() {
         "mp4" | "m4v" | "mov" => &[QTDEMUX, H264PARSE, H265PARSE],
         "mkv" | "webm" => &[MATROSKADEMUX, H264PARSE, H265PARSE],
         "ts" | "m2ts" | "mts" => &[TSDEMUX, H264PARSE, H265PARSE],
