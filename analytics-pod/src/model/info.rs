@@ -23,6 +23,47 @@ pub enum Layout {
     FastestDet,
 }
 
+impl Layout {
+    /// Every layout.
+    pub const ALL: [Self; 8] = [
+        Self::YoloV5,
+        Self::YoloV8,
+        Self::YoloEndToEnd,
+        Self::YoloXRaw,
+        Self::YoloXDecoded,
+        Self::Ssd,
+        Self::Queries,
+        Self::FastestDet,
+    ];
+
+    /// What `spec.layout` calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::YoloV5 => "YOLOv5",
+            Self::YoloV8 => "YOLOv8",
+            Self::YoloEndToEnd => "YOLOEndToEnd",
+            Self::YoloXRaw => "YOLOXRaw",
+            Self::YoloXDecoded => "YOLOXDecoded",
+            Self::Ssd => "SSD",
+            Self::Queries => "Queries",
+            Self::FastestDet => "FastestDet",
+        }
+    }
+
+    /// Whether boxes of the same object remain in the outputs.
+    #[must_use]
+    pub const fn is_suppressed_here(self) -> bool {
+        !matches!(self, Self::YoloEndToEnd | Self::Queries)
+    }
+}
+
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// Element type of the input tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementType {

@@ -1,7 +1,25 @@
 //! Detection models: fetch, verify, cache and open them; pre- and post-processing of every output layout.
 
+mod builtin;
+pub mod decode;
+mod error;
+mod fetch;
+mod file;
 mod info;
+mod labels;
+mod manifest;
+mod onnx;
+mod resolve;
+mod runtime;
 mod session;
+mod spec;
+mod tensor;
 
+pub use error::ModelError;
+pub use fetch::{FetchOptions, FetchProgress, OnProgress, obtain};
+pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
-pub use session::{InferenceError, Model, RunOutput, Session};
+pub use onnx::{OnnxHeader, TensorInfo, TensorType};
+pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, runtime};
+pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session};
+pub use spec::{Device, Digest, InvalidDigest, ModelSource, ModelSpec, Precision, Preprocess};

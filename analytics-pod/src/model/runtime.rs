@@ -1,0 +1,135 @@
+//! ONNX Runtime: finding its library, loading it once, and its one environment.
+
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use ort::{environment::Environment, logging::LogLevel};
+
+/// The version that `scripts/onnxruntime.sh` installs and that the project is tested with.
+pub const ONNXRUNTIME_VERSION: &str = "1.31.1";
+
+/// The variable that names the library, before any search.
+const LIBRARY_VARIABLE: &str = "VISION_ONNXRUNTIME";
+
+/// Why ONNX Runtime cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// No library was found.
+    #[error(
+        "ONNX Runtime is not installed: run scripts/onnxruntime.sh, or set {LIBRARY_VARIABLE} to the path of \
+         libonnxruntime.so (looked at {searched})"
+    )]
+    Missing {
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// A library was found but does not load, or is too old.
+    #[error(
+        "ONNX Runtime at {path} cannot be used: {message}; run scripts/onnxruntime.sh, or set {LIBRARY_VARIABLE} to \
+         another libonnxruntime.so"
+    )]
+    Unusable {
+        /// The library.
+        path: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// The loaded library.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    pub(super) environment: Environment,
+    /// Where the library is; a bare file name where the system's loader found it.
+    pub path: PathBuf,
+    /// What the library says of its build, its version among it.
+    pub build: Arc<str>,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.build, self.path.display())
+    }
+}
+
+/// The runtime of this process, loaded at the first call. A failure is final for the process: a half-loaded library
+/// cannot be taken back.
+///
+/// # Errors
+/// Where no library is found or the one found cannot be used.
+pub fn runtime() -> Result<&'static Runtime, RuntimeError> {
+    static RUNTIME: OnceLock<Result<Runtime, RuntimeError>> = OnceLock::new();
+    RUNTIME.get_or_init(load).as_ref().map_err(Clone::clone)
+}
+
+fn load() -> Result<Runtime, RuntimeError> {
+    let path = find()?;
+    let unusable = |message: String| RuntimeError::Unusable { path: path.display().to_string(), message };
+    let environment = ort::init_from(&path)
+        .map_err(|error| unusable(error.to_string()))?
+        .with_name("vision")
+        .with_telemetry(false)
+        .with_logger(Arc::new(forward_log))
+        .build()
+        .map_err(|error| unusable(error.message().to_owned()))?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok(Runtime { environment, build: ort::info().into(), path })
+}
+
+/// The first place that holds the library; the system's loader is asked last.
+fn find() -> Result<PathBuf, RuntimeError> {
+    if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(RuntimeError::Missing { searched: format!("{} from {LIBRARY_VARIABLE}", path.display()) })
+        };
+    }
+    let places = places();
+    if let Some(found) = places.iter().flat_map(|place| candidates(place)).find(|path| path.is_file()) {
+        return Ok(found);
+    }
+    let by_loader = PathBuf::from("libonnxruntime.so");
+    if ort::util::probe(&by_loader).is_some() {
+        return Ok(by_loader);
+    }
+    let searched: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    Err(RuntimeError::Missing { searched: format!("{}, the system's libraries", searched.join(", ")) })
+}
+
+/// Folders that may hold the library, in order: an installed package's, then a checkout's.
+fn places() -> Vec<PathBuf> {
+    let cache = Path::new(".cache/onnxruntime").join(ONNXRUNTIME_VERSION);
+    let mut places = Vec::new();
+    if let Some(root) = env::current_exe().ok().as_deref().and_then(Path::parent).and_then(Path::parent) {
+        places.push(root.join("lib"));
+    }
+    if let Ok(folder) = env::current_dir() {
+        places.push(folder.join(&cache));
+    }
+    // Tests run in the crate's folder, and a developer's build anywhere; an installed program has no checkout.
+    if cfg!(debug_assertions)
+        && let Some(workspace) = Path::new(env!("CARGO_MANIFEST_DIR")).parent()
+    {
+        places.push(workspace.join(&cache));
+    }
+    places.dedup();
+    places
+}
+
+fn candidates(folder: &Path) -> [PathBuf; 2] {
+    [folder.join(format!("libonnxruntime.so.{ONNXRUNTIME_VERSION}")), folder.join("libonnxruntime.so")]
+}
+
+fn forward_log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
+    match level {
+        LogLevel::Fatal | LogLevel::Error => tracing::error!(target: "onnxruntime", category, location, "{message}"),
+        LogLevel::Warning => tracing::warn!(target: "onnxruntime", category, location, "{message}"),
+        LogLevel::Info => tracing::info!(target: "onnxruntime", category, location, "{message}"),
+        LogLevel::Verbose => tracing::trace!(target: "onnxruntime", category, location, "{message}"),
+    }
+}

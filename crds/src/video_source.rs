@@ -1,0 +1,390 @@
+//! A camera, a file, a stream: anything that sends video.
+
+#![allow(unreachable_pub, reason = "KubeSchema copies each struct into a function body")]
+#![allow(clippy::doc_markdown, reason = "the documentation of fields is read in kubectl explain, without markup")]
+#![allow(clippy::duplicated_attributes, reason = "each printer column says its type")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Duration, schema, uri,
+    validate::{Bounds, Check, Violation},
+};
+
+const LATENCY: Bounds = Bounds::new(0, 10_000);
+const STALL_TIMEOUT: Bounds = Bounds::new(100, 600_000);
+const BACKOFF: Bounds = Bounds::new(10, 3_600_000);
+const INTERVAL: Bounds = Bounds::new(1, 86_400_000);
+
+const CREDENTIALS_NEED_SERVER: Check = Check {
+    rule: "!has(self.credentialsSecretRef) || self.uri.matches('^(rtsp|rtsps|http|https)://')",
+    message: "credentialsSecretRef works with rtsp, rtsps, http and https only: remove it",
+};
+
+const FPS_OR_INTERVAL: Check = Check {
+    rule: "!(has(self.fps) && has(self.interval))",
+    message: "fps and interval exclude each other: fps is for once a second and more, interval for less often",
+};
+
+const BACKOFF_ORDER: Check = Check {
+    rule: "duration(self.initialBackoff) <= duration(self.maxBackoff)",
+    message: "initialBackoff must not be longer than maxBackoff",
+};
+
+const EPOCH_NEVER_DECREASES: Check = Check {
+    rule: "!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && \
+           self.status.epoch >= oldSelf.status.epoch)",
+    message: "status.epoch must not decrease: a newer decision has been written",
+};
+
+const BINDINGS_WITHIN_EPOCH: Check = Check {
+    rule: "(!has(self.assignment) || (has(self.epoch) && self.assignment.epoch <= self.epoch)) && \
+           (!has(self.handover) || (has(self.epoch) && self.handover.epoch <= self.epoch))",
+    message: "status.epoch must be the highest epoch that was given to a binding",
+};
+
+const NEW_BINDING_NEW_EPOCH: Check = Check {
+    rule: "!has(oldSelf.assignment) || !has(self.assignment) || self.assignment == oldSelf.assignment || \
+           self.assignment.epoch > oldSelf.assignment.epoch",
+    message: "a new assignment needs a higher epoch: each epoch of a source is given to one pod only",
+};
+
+/// A video source to watch: where its video comes from, what to look for in it, and what to do when it fails.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "vision-operator.dev",
+    version = "v1alpha1",
+    kind = "VideoSource",
+    plural = "videosources",
+    shortname = "vsrc",
+    category = "vision",
+    namespaced,
+    status = "VideoSourceStatus",
+    derive = "PartialEq",
+    doc = "A camera, file or stream to watch for objects.",
+    selectable = ".status.assignment.pod",
+    selectable = ".status.handover.pod",
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.modelRef.name"),
+    printcolumn(name = "Pod", type_ = "string", json_path = ".status.assignment.pod"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.node"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = &EPOCH_NEVER_DECREASES
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &CREDENTIALS_NEED_SERVER)]
+pub struct VideoSourceSpec {
+    /// Where the video is: `rtsp://`, `rtsps://`, `http://`, `https://`, `file:`, `sim://street?seed=1` or
+    /// `test://smpte`. Must not hold a user name or password.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = &uri::SCHEME,
+        validation = &uri::NO_LOGIN,
+        validation = &uri::HOST,
+        validation = &uri::CLEAN
+    )]
+    pub uri: String,
+    /// The Secret with the source's login, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<SecretRef>,
+    /// How to read from the network.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Start a finite input over at its end.
+    #[serde(default, rename = "loop")]
+    pub repeat: bool,
+    /// Whether to watch the source at all; a source that is not enabled costs nothing.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// The DetectionModel to watch with, in the same namespace.
+    pub model_ref: ModelRef,
+    /// What to look for.
+    #[serde(default)]
+    pub detection: Detection,
+    /// Whether objects keep an identity from frame to frame.
+    #[serde(default)]
+    pub tracking: Tracking,
+    /// What to do when the source fails.
+    #[serde(default)]
+    pub recovery: Recovery,
+    /// Connections that the source takes at the same time; absent: any number. With 1 a move to another pod ends the
+    /// old connection before it opens the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: Option<i32>,
+}
+
+impl VideoSourceSpec {
+    /// A source with nothing but its two required fields.
+    #[must_use]
+    pub fn new(uri: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            credentials_secret_ref: None,
+            transport: Transport::default(),
+            repeat: false,
+            enabled: true,
+            model_ref: ModelRef { name: model.into() },
+            detection: Detection::default(),
+            tracking: Tracking::default(),
+            recovery: Recovery::default(),
+            max_connections: None,
+        }
+    }
+
+    /// What the CEL rules of this spec have against it.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        found.extend(uri::violated(&self.uri).into_iter().map(|message| Violation::new("spec.uri", message)));
+        if self.credentials_secret_ref.is_some() && !uri::has_server(&self.uri) {
+            found.push(Violation::new("spec.credentialsSecretRef", CREDENTIALS_NEED_SERVER.message));
+        }
+        LATENCY.check("spec.transport.latency", self.transport.latency, &mut found);
+        if self.detection.fps.is_some() && self.detection.interval.is_some() {
+            found.push(Violation::new("spec.detection", FPS_OR_INTERVAL.message));
+        }
+        if let Some(interval) = self.detection.interval {
+            INTERVAL.check("spec.detection.interval", interval, &mut found);
+        }
+        let recovery = &self.recovery;
+        STALL_TIMEOUT.check("spec.recovery.stallTimeout", recovery.stall_timeout, &mut found);
+        BACKOFF.check("spec.recovery.initialBackoff", recovery.initial_backoff, &mut found);
+        BACKOFF.check("spec.recovery.maxBackoff", recovery.max_backoff, &mut found);
+        if recovery.initial_backoff > recovery.max_backoff {
+            found.push(Violation::new("spec.recovery", BACKOFF_ORDER.message));
+        }
+        found
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A Secret of type `kubernetes.io/basic-auth` in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A `DetectionModel` in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// How RTP travels from an RTSP camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// TCP first, then UDP.
+    #[default]
+    Auto,
+    /// Interleaved in the RTSP connection.
+    #[serde(rename = "TCP")]
+    Tcp,
+    /// Separate UDP ports.
+    #[serde(rename = "UDP")]
+    Udp,
+}
+
+/// How to read from the network.
+#[derive(Clone, Debug, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transport {
+    /// How RTP travels: `Auto` (TCP first, then UDP), `TCP` or `UDP`. RTSP only.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How long packets may wait for late ones. RTSP only.
+    #[serde(default = "Transport::default_latency")]
+    #[x_kube(validation = schema::within(&LATENCY))]
+    pub latency: Duration,
+    /// Drop packets that are later than `latency`. RTSP only.
+    #[serde(default = "yes")]
+    pub drop_on_latency: bool,
+}
+
+impl Transport {
+    const fn default_latency() -> Duration {
+        Duration::from_millis(50)
+    }
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self { protocol: Protocol::Auto, latency: Self::default_latency(), drop_on_latency: true }
+    }
+}
+
+/// What to look for, and how often. What is absent is the model's to say.
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &FPS_OR_INTERVAL)]
+pub struct Detection {
+    /// Frames to look at per second at the most; absent: every frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub fps: Option<i32>,
+    /// Time between two frames to look at, for less than one a second. Excludes `fps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = schema::within(&INTERVAL))]
+    pub interval: Option<Duration>,
+    /// Objects below this confidence are not reported, 0–1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub confidence: Option<f64>,
+    /// Boxes of a class that overlap more than this are one object, 0–1 (intersection over union).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub iou: Option<f64>,
+    /// Classes to report, by the names that the model gives them; absent or empty: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::class_names")]
+    pub classes: Option<Vec<String>>,
+    /// Objects to report per frame at the most, the most confident first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_objects: Option<i32>,
+}
+
+/// Whether objects keep an identity from frame to frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracking {
+    /// Give each object a `trackId`.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// What to do when the source fails.
+#[derive(Clone, Debug, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &BACKOFF_ORDER)]
+pub struct Recovery {
+    /// How long no frame may come before the connection is given up.
+    #[serde(default = "Recovery::default_stall_timeout")]
+    #[x_kube(validation = schema::within(&STALL_TIMEOUT))]
+    pub stall_timeout: Duration,
+    /// The wait before the first new attempt; each further one waits longer.
+    #[serde(default = "Recovery::default_initial_backoff")]
+    #[x_kube(validation = schema::within(&BACKOFF))]
+    pub initial_backoff: Duration,
+    /// The longest wait between two attempts.
+    #[serde(default = "Recovery::default_max_backoff")]
+    #[x_kube(validation = schema::within(&BACKOFF))]
+    pub max_backoff: Duration,
+    /// Failed attempts in a row after which the source is given up; 0: never.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub max_attempts: i32,
+}
+
+impl Recovery {
+    const fn default_stall_timeout() -> Duration {
+        Duration::from_millis(5_000)
+    }
+
+    const fn default_initial_backoff() -> Duration {
+        Duration::from_millis(500)
+    }
+
+    const fn default_max_backoff() -> Duration {
+        Duration::from_millis(5_000)
+    }
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            stall_timeout: Self::default_stall_timeout(),
+            initial_backoff: Self::default_initial_backoff(),
+            max_backoff: Self::default_max_backoff(),
+            max_attempts: 0,
+        }
+    }
+}
+
+/// The binding of a source to a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// The pod's name, which is never used again.
+    #[schemars(length(min = 1, max = 253))]
+    pub pod: String,
+    /// Identifies the binding: the Unix milliseconds of the decision, or one more than the binding before.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+}
+
+/// What a stream does, coarsely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StreamState {
+    /// Not bound to a pod; the reason says why.
+    Pending,
+    /// Not enabled.
+    Disabled,
+    /// Bound, without frames: connecting, stalled or waiting for the next attempt.
+    Reconnecting,
+    /// Frames arrive and are looked at.
+    Streaming,
+    /// A finite input was played to its end.
+    Completed,
+    /// Given up after `recovery.maxAttempts`.
+    Failed,
+}
+
+/// What the operator has decided and knows of a source. Only the operator writes it.
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &BINDINGS_WITHIN_EPOCH, validation = &NEW_BINDING_NEW_EPOCH)]
+pub struct VideoSourceStatus {
+    /// The pod that watches the source and publishes what it sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<Binding>,
+    /// The pod that warms up to take the source over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Binding>,
+    /// The highest epoch that was given to a binding of this source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub epoch: Option<i64>,
+    /// The node of the assigned pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node: Option<String>,
+    /// What the stream does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StreamState>,
+    /// Why it is not streaming, as one stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// Why it is not streaming, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// When the last frame came; written only when a stream stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub last_frame_time: Option<Time>,
+    /// `Accepted`: the spec can be served. `Ready`: frames are looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}
