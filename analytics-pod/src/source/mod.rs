@@ -23,7 +23,7 @@ mod queue;
 mod reader;
 mod rtsp;
 mod sim;
-mod supervisor;
+pub mod supervisor;
 mod test_pattern;
 
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,6 @@ use std::{sync::Arc, time::Duration};
 pub use failure::{Failure, Reason};
 use gstreamer as gst;
 pub use origin::printable_uri;
-pub use supervisor::{Outcome, Recovery, supervise};
 
 use self::reader::Reader;
 use crate::{observation::Capture, telemetry::StreamTelemetry};
