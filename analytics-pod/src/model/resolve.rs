@@ -345,3 +345,6 @@ fn parse_size(text: &str) -> Option<(usize, usize)> {
 }
 
 mod layout;
+
+#[cfg(test)]
+mod tests;

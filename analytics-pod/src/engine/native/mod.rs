@@ -53,6 +53,7 @@ impl Default for NativeSettings {
 /// See the module.
 pub struct NativeEngine {
     shared: Arc<Shared>,
+    workers: usize,
 }
 
 struct Shared {
@@ -112,7 +113,7 @@ impl NativeEngine {
         tracing::debug!(workers, %why, "the detector's threads");
         let life = Mutex::new(Life { open: true, workers: 0, attempts: 0, streams: Vec::new() });
         let shared = Arc::new(Shared { scheduler: Scheduler::new(workers), life, changed: Condvar::new() });
-        let engine = Self { shared };
+        let engine = Self { shared, workers };
         for worker in 0..workers {
             let shared = engine.shared.clone();
             engine.shared.life().workers += 1;
@@ -123,6 +124,12 @@ impl NativeEngine {
             })?;
         }
         Ok(engine)
+    }
+
+    /// Threads of the detector.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// [`Engine::start`] with the model and the input by their contracts.
