@@ -6,10 +6,12 @@
 
 pub mod api;
 pub mod assign;
+pub mod cli;
 pub mod commands;
 pub mod engine;
 pub mod model;
 pub mod observation;
+pub mod pod;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

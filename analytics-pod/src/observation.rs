@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The namespace of objects that name none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// The namespace and name of a `VideoSource`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceKey {
@@ -140,6 +143,9 @@ pub struct Observation {
     pub source: Arc<str>,
     /// The source's namespace.
     pub namespace: Arc<str>,
+    /// The file that the frame is from; absent where the source is not a list of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<Arc<str>>,
     /// See [`StreamIdentity::epoch`].
     pub epoch: u64,
     /// See [`StreamIdentity::session`].
@@ -181,5 +187,40 @@ mod microseconds {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::sink::test_support::observation;
+
+    #[test]
+    fn the_line_has_the_shape_that_consumers_rely_on() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&observation(42)).unwrap());
+    }
+
+    #[test]
+    fn what_is_absent_is_left_out() {
+        let mut observation = observation(0);
+        observation.objects[0].track_id = None;
+        let line = serde_json::to_string(&observation).unwrap();
+        assert!(!line.contains("trackId") && !line.contains("file"), "{line}");
+        observation.file = Some("a.jpg".into());
+        let line = serde_json::to_string(&observation).unwrap();
+        assert!(line.contains(r#""file":"a.jpg""#), "{line}");
+        assert_eq!(serde_json::from_str::<Observation>(&line).unwrap(), observation);
+    }
+
+    #[test]
+    fn boxes_that_do_not_touch_have_no_overlap() {
+        let left = NormalizedBox { x: 0.0, y: 0.0, width: 0.5, height: 1.0 };
+        let right = NormalizedBox { x: 0.5, y: 0.0, width: 0.5, height: 1.0 };
+        assert!(left.iou(&right).abs() < f32::EPSILON);
+        assert!((left.iou(&left) - 1.0).abs() < f32::EPSILON);
+        let half = NormalizedBox { x: 0.25, ..left };
+        assert!((left.iou(&half) - 1.0 / 3.0).abs() < 1e-6);
     }
 }

@@ -1,6 +1,8 @@
 //! A detector: where its weights are and how to read what it says.
 
 #![allow(unreachable_pub, reason = "KubeSchema copies each struct into a function body")]
+#![allow(clippy::doc_markdown, reason = "the documentation of fields is read in kubectl explain, without markup")]
+#![allow(clippy::duplicated_attributes, reason = "each printer column says its type")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -159,11 +161,11 @@ pub struct ModelSource {
     pub file: Option<String>,
     /// A model that comes with the pod (`starter`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = schema::LABEL))]
     pub builtin: Option<String>,
     /// SHA-256 of the file, as 64 lower-case hexadecimal digits; a file with another digest is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 64, max = 64), regex(pattern = "^[0-9a-f]{64}$"))]
+    #[schemars(length(min = 64, max = 64), regex(pattern = schema::DIGEST))]
     pub sha256: Option<String>,
 }
 

@@ -24,6 +24,7 @@ pub use detection_model::{
 };
 pub use duration::{Duration, ParseDurationError};
 pub use generate::{GenerateError, definitions, manifests};
+pub use schema::expectation;
 pub use uri::{KNOWN_SCHEMES, Scheme};
 pub use validate::Violation;
 pub use video_source::{

@@ -3,7 +3,26 @@
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::validate::Bounds;
+use crate::{duration, validate::Bounds};
+
+/// What the patterns of the schemas expect, in words.
+const PATTERNS: &[(&str, &str)] = &[
+    (duration::PATTERN, "a duration such as 50ms, 5s, 2m or 1m30s"),
+    (DIGEST, "64 lower-case hexadecimal digits"),
+    (LABEL, "lower-case letters, digits and dashes"),
+];
+
+/// The digits of a SHA-256.
+pub(crate) const DIGEST: &str = "^[0-9a-f]{64}$";
+
+/// A DNS-1123 label.
+pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// What a pattern of the schemas expects, in words.
+#[must_use]
+pub fn expectation(pattern: &str) -> Option<&'static str> {
+    PATTERNS.iter().find(|(known, _)| *known == pattern).map(|(_, words)| *words)
+}
 
 /// `metav1.Condition`s as a list by type, with the bounds that the Kubernetes API gives to each field.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {

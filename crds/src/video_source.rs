@@ -1,6 +1,8 @@
 //! A camera, a file, a stream: anything that sends video.
 
 #![allow(unreachable_pub, reason = "KubeSchema copies each struct into a function body")]
+#![allow(clippy::doc_markdown, reason = "the documentation of fields is read in kubectl explain, without markup")]
+#![allow(clippy::duplicated_attributes, reason = "each printer column says its type")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -98,7 +100,7 @@ pub struct VideoSourceSpec {
     /// Whether to watch the source at all; a source that is not enabled costs nothing.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// The `DetectionModel` to watch with, in the same namespace.
+    /// The DetectionModel to watch with, in the same namespace.
     pub model_ref: ModelRef,
     /// What to look for.
     #[serde(default)]

@@ -1,1 +1,67 @@
-//! Room for `commands`.
+//! One file per command: each parses nothing and wires the rooms for its purpose.
+
+pub mod bench;
+pub mod check;
+pub mod detect;
+mod models;
+pub mod run;
+
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code of a process that a second interrupt ended at once, as shells have it (128 + SIGINT).
+const INTERRUPTED: i32 = 130;
+
+/// Whether the user has asked for the end. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct StopRequest {
+    requested: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl StopRequest {
+    /// A request that SIGINT and SIGTERM make; a second signal ends the process at once.
+    ///
+    /// # Errors
+    /// Where the signals cannot be received.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let request = Self::default();
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let told = request.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if told.requested.swap(true, Relaxed) {
+                    process::exit(INTERRUPTED);
+                }
+                told.token.cancel();
+            }
+        });
+        Ok(request)
+    }
+
+    /// Whether it has been made.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Relaxed)
+    }
+
+    /// Waits until it is made.
+    pub async fn requested(&self) {
+        self.token.cancelled().await;
+    }
+}

@@ -3,14 +3,44 @@
 //! [`open`] plays one attempt at an input; [`AccessUnits::next`] hands out what arrives. Decoding and detection are the
 //! engine's.
 
+mod arrivals;
+mod bounded;
+mod classify;
+mod container;
+pub mod elements;
 mod failure;
+mod file;
+mod http;
+mod image;
+mod intake;
+mod nal;
+mod origin;
+mod pacer;
+mod parameters;
+mod pipelines;
+mod playback;
+mod queue;
+mod reader;
+mod rtsp;
+mod sim;
+pub mod supervisor;
+mod test_pattern;
 
 use std::{sync::Arc, time::Duration};
 
 pub use failure::{Failure, Reason};
 use gstreamer as gst;
+pub use origin::printable_uri;
 
+use self::reader::Reader;
 use crate::{observation::Capture, telemetry::StreamTelemetry};
+
+/// Schemes that [`open`] reads.
+pub const BUILT_IN_SCHEMES: [&str; 7] = ["rtsp", "rtsps", "file", "http", "https", "sim", "test"];
+
+/// Schemes of video that this pod does not read.
+const KNOWN_SCHEMES: [&str; 12] =
+    ["rtmp", "rtmps", "srt", "udp", "rtp", "v4l2", "rist", "whep", "webrtc", "ndi", "onvif", "s3"];
 
 /// A user name and password, kept out of every log, metric and error.
 #[derive(Clone, PartialEq, Eq)]
@@ -122,6 +152,35 @@ pub trait AccessUnits: Send {
 /// # Errors
 /// Why the attempt cannot begin: a missing element, a refused connection, a file that is not there.
 pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> Result<Box<dyn AccessUnits>, Failure> {
-    let _ = (pacing, telemetry);
-    Err(Failure::new(Reason::Unsupported, format!("no input kind reads `{}:` URIs", input.uri.scheme())))
+    let uri = printable_uri(&input.uri);
+    gst::init().map_err(|error| {
+        Failure::new(Reason::MissingElement, format!("{uri}: GStreamer cannot be used: {}", error.message()))
+    })?;
+    if !input.uri.username().is_empty() || input.uri.password().is_some() {
+        let message =
+            format!("{uri}: a URI must not hold a user name or password; name a Secret in credentialsSecretRef");
+        return Err(Failure::new(Reason::Unsupported, message));
+    }
+    Ok(match input.uri.scheme() {
+        "rtsp" | "rtsps" => Box::new(Reader::open(rtsp::Rtsp::new(input), input, pacing, telemetry)?),
+        "http" | "https" => Box::new(Reader::open(http::Http::new(input, pacing), input, pacing, telemetry)?),
+        "file" if image::is_image(&input.uri) => Box::new(image::Picture::open(input, pacing, telemetry)?),
+        "file" => Box::new(Reader::open(file::VideoFile::new(input, pacing), input, pacing, telemetry)?),
+        "sim" => Box::new(sim::Street::open(input, pacing, telemetry)?),
+        "test" => Box::new(Reader::open(test_pattern::TestPattern::new(input, pacing)?, input, pacing, telemetry)?),
+        scheme => {
+            let what = if KNOWN_SCHEMES.contains(&scheme) {
+                "inputs of this kind are known, but not built in"
+            } else {
+                "there is no such kind of input"
+            };
+            return Err(Failure::new(
+                Reason::Unsupported,
+                format!("{uri}: {what}; this pod reads {}", BUILT_IN_SCHEMES.join(", ")),
+            ));
+        }
+    })
 }
+
+#[cfg(test)]
+mod tests;

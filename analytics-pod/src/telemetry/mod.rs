@@ -1,6 +1,57 @@
 //! What happened to every frame: counters that the hot path touches without locks, read by metrics, the live view and
 //! the benchmark.
 
+mod classes;
+mod exposition;
+pub mod logging;
+mod process;
+mod redact;
+mod registry;
 mod stream;
 
+pub use classes::ClassCount;
+pub use exposition::{EncodeError, encode_metrics};
+pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, memory_limit, process_cpu, thread_cpu};
+pub use redact::redact;
+pub use registry::Telemetry;
 pub use stream::{DropReason, Stage, StreamState, StreamTelemetry, VideoFormat};
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use std::sync::Arc;
+
+    use crate::model::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Thresholds};
+
+    /// A model that tells labels and nothing else of interest.
+    pub(crate) fn model_info(name: &str, labels: &[&str]) -> Arc<ModelInfo> {
+        Arc::new(ModelInfo {
+            name: name.into(),
+            digest: "sha256:00ff".into(),
+            opset: 17,
+            labels: labels.iter().map(|&label| label.into()).collect(),
+            labels_from: "the test".to_owned(),
+            layout: Layout::YoloXRaw,
+            input: InputSpec {
+                width: 416,
+                height: 416,
+                element_type: ElementType::F32,
+                channel_order: ChannelOrder::Nchw,
+                color_order: ColorOrder::Bgr,
+                scale: 1.0,
+                mean: [0.0; 3],
+                std: [1.0; 3],
+                fit: Fit::LetterboxTopLeft,
+                padding: 114,
+                max_batch: 1,
+            },
+            tensors: Vec::new(),
+            thresholds: Thresholds {
+                confidence: 0.3,
+                iou: 0.45,
+                per_class: Arc::from([]),
+                class_agnostic: false,
+                max_objects: 300,
+            },
+        })
+    }
+}

@@ -1,17 +1,22 @@
 //! The counters of one source.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 use hdrhistogram::Histogram;
 
-use crate::source::Failure;
+use super::classes::{ClassCount, ClassCounters};
+use crate::{
+    model::ModelInfo,
+    source::{Failure, Reason},
+};
 
 /// Why a received access unit did not become an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,7 +138,9 @@ pub enum StreamState {
 }
 
 impl StreamState {
-    const ALL: [Self; 6] = [Self::Idle, Self::Connecting, Self::Streaming, Self::Stalled, Self::Backoff, Self::Ended];
+    /// Every state, in the order of its number.
+    pub const ALL: [Self; 6] =
+        [Self::Idle, Self::Connecting, Self::Streaming, Self::Stalled, Self::Backoff, Self::Ended];
 
     /// The word in metrics, status and the live view.
     #[must_use]
@@ -173,8 +180,15 @@ pub struct StreamTelemetry {
     drops: [AtomicU64; DropReason::ALL.len()],
     stage_busy_ns: [AtomicU64; Stage::ALL.len()],
     latency_us: Mutex<Histogram<u64>>,
+    latency_sum_us: AtomicU64,
     format: ArcSwapOption<VideoFormat>,
     last_failure: ArcSwapOption<Failure>,
+    failures: Mutex<BTreeMap<Reason, u64>>,
+    classes: ArcSwapOption<ClassCounters>,
+    created: Instant,
+    /// When the first and the last observation were published, in nanoseconds after `created`; 0 before.
+    first_published_ns: AtomicU64,
+    last_published_ns: AtomicU64,
 }
 
 impl Default for StreamTelemetry {
@@ -193,8 +207,14 @@ impl Default for StreamTelemetry {
             drops: Default::default(),
             stage_busy_ns: Default::default(),
             latency_us: Mutex::new(histogram),
+            latency_sum_us: AtomicU64::new(0),
             format: ArcSwapOption::empty(),
             last_failure: ArcSwapOption::empty(),
+            failures: Mutex::default(),
+            classes: ArcSwapOption::empty(),
+            created: Instant::now(),
+            first_published_ns: AtomicU64::new(0),
+            last_published_ns: AtomicU64::new(0),
         }
     }
 }
@@ -224,9 +244,14 @@ impl StreamTelemetry {
 
     /// An observation with `objects` objects was published `latency` after its capture.
     pub fn count_processed(&self, objects: usize, latency: Duration) {
-        self.processed.fetch_add(1, Relaxed);
+        let now = u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if self.processed.fetch_add(1, Relaxed) == 0 {
+            self.first_published_ns.store(now, Relaxed);
+        }
+        self.last_published_ns.store(now, Relaxed);
         self.objects.fetch_add(objects as u64, Relaxed);
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency_sum_us.fetch_add(micros, Relaxed);
         self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros.max(1));
     }
 
@@ -256,8 +281,9 @@ impl StreamTelemetry {
         self.format.load_full()
     }
 
-    /// Why the last attempt ended.
+    /// An attempt failed: remembers why and counts it under its reason.
     pub fn set_last_failure(&self, failure: Failure) {
+        *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(failure.reason).or_default() += 1;
         self.last_failure.store(Some(Arc::new(failure)));
     }
 
@@ -265,6 +291,46 @@ impl StreamTelemetry {
     #[must_use]
     pub fn last_failure(&self) -> Option<Arc<Failure>> {
         self.last_failure.load_full()
+    }
+
+    /// Failed attempts so far, by reason.
+    #[must_use]
+    pub fn failures(&self) -> BTreeMap<Reason, u64> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What detects from now on. Counts of classes that the new model also has go on.
+    pub fn set_model(&self, model: &Arc<ModelInfo>) {
+        let current = self.classes.load();
+        if current.as_ref().is_some_and(|counters| Arc::ptr_eq(counters.model(), model)) {
+            return;
+        }
+        self.classes.store(Some(Arc::new(ClassCounters::new(model, current.as_deref()))));
+    }
+
+    /// What detected the last published frame, once there is one.
+    #[must_use]
+    pub fn model(&self) -> Option<Arc<ModelInfo>> {
+        self.classes.load().as_ref().map(|counters| Arc::clone(counters.model()))
+    }
+
+    /// The objects of a published frame, by class of the model of [`Self::set_model`].
+    pub fn count_objects(&self, classes: impl Iterator<Item = u32>) {
+        if let Some(counters) = self.classes.load().as_ref() {
+            counters.count(classes);
+        }
+    }
+
+    /// Objects by class, of the classes that were seen at least once, in the order of the model's labels.
+    #[must_use]
+    pub fn objects_by_class(&self) -> Vec<ClassCount> {
+        self.classes.load().as_ref().map(|counters| counters.seen()).unwrap_or_default()
+    }
+
+    /// Sum of the capture → published latencies so far.
+    #[must_use]
+    pub fn latency_sum(&self) -> Duration {
+        Duration::from_micros(self.latency_sum_us.load(Relaxed))
     }
 
     /// Access units received.
@@ -289,6 +355,14 @@ impl StreamTelemetry {
     #[must_use]
     pub fn processed(&self) -> u64 {
         self.processed.load(Relaxed)
+    }
+
+    /// Observations published per second between the first and the last; `None` with fewer than two.
+    #[must_use]
+    pub fn processed_fps(&self) -> Option<f64> {
+        let intervals = self.processed().checked_sub(1).filter(|&intervals| intervals > 0)?;
+        let elapsed = self.last_published_ns.load(Relaxed).checked_sub(self.first_published_ns.load(Relaxed))?;
+        (elapsed > 0).then(|| intervals as f64 * 1e9 / elapsed as f64)
     }
 
     /// Objects in published observations.

@@ -1,0 +1,29 @@
+# `make demo` and `make test` are the two commands to begin with; `make help` lists the others.
+
+DURATION ?=
+
+.PHONY: help setup build demo test bench audit crds
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Installs what is missing: Debian packages and the ONNX Runtime library
+	@scripts/setup.sh
+
+build: setup ## Builds the programs
+	@cargo build --release --locked -p analytics-pod -p camera-simulator
+
+demo: build ## Four simulated cameras, watched live (DURATION=20 ends by itself)
+	@scripts/demo.sh $(DURATION)
+
+test: setup ## Format, lints, licences and every test
+	@scripts/test.sh
+
+bench: build ## Measures the pod against its targets and its peers (DURATION=600 for the long form)
+	@e2e/bench/run.sh $(DURATION)
+
+audit: setup ## Checks the dependencies against the RustSec advisories (needs the network)
+	@"$$(scripts/tools.sh)/cargo-deny" check
+
+crds: ## Writes the resources' YAML anew from the Rust types
+	@cargo run --quiet -p operator -- crds --out crds/generated

@@ -1,0 +1,209 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use crds::Duration as ManifestDuration;
+
+/// Decodes video sources, detects and tracks objects in them, and reports what it sees.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    /// Say more: once for each state change's details, twice for every frame.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs sources until they end or are interrupted; one JSON line per inferred frame on standard output.
+    Run(RunArgs),
+    /// Detects objects in pictures and videos: every frame, in order, as fast as the machine allows.
+    Detect(DetectArgs),
+    /// Checks manifests, models, programs and libraries, and says what to do about what is missing.
+    Check(CheckArgs),
+    /// Measures what this machine can do, against simulated cameras or given URIs.
+    Bench(BenchArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A manifest, or a folder of manifests that is watched for changes. May be given again.
+    #[arg(short, long = "file", value_name = "FILE OR FOLDER")]
+    pub files: Vec<PathBuf>,
+
+    /// Sources to run without a manifest: `rtsp://camera/stream`, `video.mp4`, `sim://street?seed=1`.
+    #[arg(value_name = "URI", conflicts_with = "files", required_unless_present = "files")]
+    pub uris: Vec<String>,
+
+    /// The model of the URIs: a DetectionModel manifest, an ONNX file, or the name of a built-in model.
+    #[arg(long, default_value = "starter", conflicts_with = "files")]
+    pub model: String,
+
+    /// End after this long.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    pub max_duration: Option<Duration>,
+
+    /// Show the sources live in the terminal instead of printing observations.
+    #[arg(long)]
+    pub view: bool,
+
+    /// Fail unless every source has reported an object by the end.
+    #[arg(long)]
+    pub require_detections: bool,
+
+    /// Where metrics and probes are served.
+    #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+}
+
+/// Arguments of `detect`.
+#[derive(Debug, Args)]
+pub struct DetectArgs {
+    /// Pictures, videos, or folders of them.
+    #[arg(required = true, value_name = "IMAGE, VIDEO OR FOLDER")]
+    pub inputs: Vec<PathBuf>,
+
+    /// A DetectionModel manifest, an ONNX file, or the name of a built-in model.
+    #[arg(long, default_value = "starter")]
+    pub model: String,
+
+    /// Report no score below this (0–1) instead of the model's own threshold.
+    #[arg(long, value_parser = probability, value_name = "F")]
+    pub confidence: Option<f32>,
+
+    /// Take boxes of a class that overlap more than this (0–1) for one object.
+    #[arg(long, value_parser = probability, value_name = "F")]
+    pub iou: Option<f32>,
+
+    /// Write each picture, with boxes, as a JPEG into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub annotate: Option<PathBuf>,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A table for people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Manifests or folders of manifests; without any, only the machine is checked.
+    #[arg(short, long = "file", value_name = "FILE OR FOLDER")]
+    pub files: Vec<PathBuf>,
+
+    /// Ask each source whether it answers.
+    #[arg(long)]
+    pub connect: bool,
+
+    /// Play each source to its first picture and run one inference on it.
+    #[arg(long)]
+    pub self_test: bool,
+
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// A codec of the simulated cameras.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    /// H.264.
+    #[default]
+    H264,
+    /// H.265.
+    H265,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Simulated cameras.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub sources: u32,
+
+    /// Seconds of load.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub duration: u64,
+
+    /// Frames per second of the simulated cameras.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub fps: u32,
+
+    /// Picture size of the simulated cameras.
+    #[arg(long, default_value = "1280x720", value_parser = resolution, value_name = "WxH")]
+    pub resolution: (u32, u32),
+
+    /// Codec of the simulated cameras.
+    #[arg(long, value_enum, default_value_t)]
+    pub codec: Codec,
+
+    /// Frames nothing refers to between two that others refer to, in the simulated cameras' streams.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=4))]
+    pub bframes: u32,
+
+    /// Infer at most this many frames a second of each source.
+    #[arg(long, value_name = "F", value_parser = clap::value_parser!(u32).range(1..))]
+    pub detection_fps: Option<u32>,
+
+    /// A DetectionModel manifest, an ONNX file, or the name of a built-in model.
+    #[arg(long, default_value = "starter")]
+    pub model: String,
+
+    /// Measure this source instead of simulated cameras. May be given again.
+    #[arg(long = "uri", value_name = "URI")]
+    pub uris: Vec<String>,
+
+    /// Take every frame as fast as the machine allows instead of in real time (files only).
+    #[arg(long, requires = "uris")]
+    pub lossless: bool,
+
+    /// Show each stage's share of the work and name the bottleneck.
+    #[arg(long)]
+    pub profile: bool,
+
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+
+    /// Fail if a figure is over its limit: `p50`, `p95`, `p99` (`100ms`), `cpu` (`80%` of the cores), `memory`
+    /// (`1GiB`), or under it: `fps` (`29.5`, of each source). May be given again.
+    #[arg(long = "limit", value_name = "FIGURE=VALUE")]
+    pub limits: Vec<String>,
+
+    /// Compare with an earlier report (`--output json`).
+    #[arg(long, value_name = "BASELINE.json")]
+    pub compare: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<ManifestDuration>().map(Duration::from).map_err(|error| error.to_string())
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    text.parse()
+        .ok()
+        .filter(|value| (0.0..=1.0).contains(value))
+        .ok_or_else(|| format!("`{text}` is not a number from 0 to 1"))
+}
+
+fn resolution(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    parsed
+        .filter(|(width, height): &(u32, u32)| {
+            [width, height].iter().all(|side| (64..=4096).contains(*side) && *side % 2 == 0)
+        })
+        .ok_or_else(|| format!("`{text}` is not WIDTHxHEIGHT with even sides from 64 to 4096, like 1280x720"))
+}

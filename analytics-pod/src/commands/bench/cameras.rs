@@ -1,0 +1,120 @@
+//! The simulated cameras of a benchmark: the simulator's program, started for it and ended with it.
+
+use std::{
+    collections::BTreeMap,
+    env, io,
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::cli::{BenchArgs, Codec};
+
+/// The simulator's program.
+const PROGRAM: &str = "camera-simulator";
+
+/// How long the control port may take to answer.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest answer of the control port that is read: the last frames of 512 cameras.
+const ANSWER_LIMIT: u64 = 64 << 20;
+
+/// Simulated cameras that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CameraError {
+    /// The program is not there.
+    #[error("cannot start {}: {source}; build it with `cargo build --release -p camera-simulator`", path.display())]
+    Start {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended, or said something else, before it was ready.
+    #[error("{PROGRAM} was not ready: {0}")]
+    NotReady(String),
+    /// Its control port does not answer.
+    #[error("{PROGRAM}: the control port does not answer: {0}")]
+    Control(#[from] ureq::Error),
+}
+
+/// Running simulated cameras; dropping them ends the program.
+pub(super) struct Cameras {
+    program: Child,
+    control: String,
+    /// Names and URIs, in order.
+    pub(super) uris: Vec<(String, String)>,
+    agent: ureq::Agent,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    control: String,
+    cameras: Vec<Camera>,
+}
+
+#[derive(Deserialize)]
+struct Camera {
+    name: String,
+    uri: String,
+}
+
+/// One sending: how often the loop had been played, the frame's number in it, Unix microseconds.
+type Sent = (u64, u64, i64);
+
+impl Cameras {
+    /// Starts what `args` asks for and waits until the cameras can be reached. Scenes that were never drawn before are
+    /// drawn and encoded first, which the program tells on standard error.
+    pub(super) fn start(args: &BenchArgs) -> Result<Self, CameraError> {
+        let path = env::current_exe().map_or_else(|_| PathBuf::from(PROGRAM), |own| own.with_file_name(PROGRAM));
+        let codec = match args.codec {
+            Codec::H264 => "h264",
+            Codec::H265 => "h265",
+        };
+        let mut program = Command::new(&path)
+            .args(["--cameras", &args.sources.to_string(), "--base-port", "0", "--exit-with-parent"])
+            .args(["--resolution", &format!("{}x{}", args.resolution.0, args.resolution.1)])
+            .args(["--fps", &args.fps.to_string(), "--codec", codec, "--bframes", &args.bframes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|source| CameraError::Start { path, source })?;
+        let mut line = String::new();
+        let read = program.stdout.take().map(|output| BufReader::new(output).read_line(&mut line));
+        let ready = match read {
+            Some(Ok(_)) => serde_json::from_str::<Ready>(&line).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("it has no standard output".to_owned()),
+        };
+        let (control, cameras) = match ready {
+            Ok(Ready { control, cameras }) => (control, cameras),
+            Err(problem) => {
+                // Its own message, if any, is on standard error already.
+                drop(program.kill());
+                drop(program.wait());
+                return Err(CameraError::NotReady(problem));
+            }
+        };
+        let agent = ureq::Agent::config_builder().timeout_global(Some(CONTROL_TIMEOUT)).build().into();
+        let uris = cameras.into_iter().map(|camera| (camera.name, camera.uri)).collect();
+        Ok(Self { program, control, uris, agent })
+    }
+
+    /// The last `count` sendings of each camera, by its name.
+    pub(super) fn last_sent(&self, count: usize) -> Result<BTreeMap<String, Vec<Sent>>, CameraError> {
+        let url = format!("{}/sent?last={count}", self.control);
+        let text = self.agent.get(&url).call()?.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string()?;
+        serde_json::from_str(&text).map_err(|error| CameraError::NotReady(error.to_string()))
+    }
+}
+
+impl Drop for Cameras {
+    fn drop(&mut self) {
+        // Closing its standard input asks it to end; it may have ended already.
+        drop(self.program.stdin.take());
+        drop(self.program.wait());
+    }
+}

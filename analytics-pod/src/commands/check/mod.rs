@@ -1,0 +1,152 @@
+//! `analytics-pod check`: is everything there, and if not, what to do.
+
+mod machine;
+mod report;
+mod self_test;
+
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
+
+use report::{CheckReport, Finding};
+
+use crate::{
+    assign::{DesiredSource, DesiredState, Loader, ModelKey},
+    cli::{CheckArgs, OutputFormat},
+    engine::native,
+    model::{Model, ModelInfo},
+    pod::open_model,
+    source::{self, Next, Pacing, elements, printable_uri},
+    telemetry::StreamTelemetry,
+};
+
+/// How long a source may take to send its first frame when it is asked.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a check cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the report cannot be written: {0}")]
+pub struct CheckError(#[from] serde_json::Error);
+
+/// Checks and reports; the exit code says whether anything is in the way.
+///
+/// # Errors
+/// Where the report cannot be written.
+pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
+    let mut findings = machine::findings();
+    let desired = manifests(args, &mut findings);
+    findings.extend(elements(&desired));
+    let models = models(&desired, &mut findings);
+    sources(args, &desired, &models, &mut findings);
+    let report = CheckReport { findings };
+    match args.output {
+        OutputFormat::Table => print!("{}", report.to_table()),
+        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
+    let loaded = Loader::new(args.files.clone()).load();
+    for problem in &loaded.errors {
+        findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
+    }
+    if !args.files.is_empty() && loaded.errors.is_empty() {
+        let count =
+            format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
+        findings.push(Finding::good("manifest", "all", count));
+    }
+    loaded.state
+}
+
+/// Every element that decoding and the sources need; without sources, those that every pod needs.
+fn elements(desired: &DesiredState) -> Vec<Finding> {
+    let mut needed = BTreeMap::new();
+    let of_sources = desired.sources.values().flat_map(|source| elements::needed(&source.input));
+    for element in native::elements().into_iter().chain(of_sources) {
+        needed.insert(element.name, element);
+    }
+    needed
+        .into_values()
+        .map(|element| match element.check() {
+            Ok(()) => Finding::good("element", element.name, element.package),
+            Err(failure) => Finding::bad("element", element.name, failure.message),
+        })
+        .collect()
+}
+
+/// Opens each model: its run on a grey picture is part of that.
+fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
+    let mut open = BTreeMap::new();
+    for (key, model) in &desired.models {
+        match open_model(model) {
+            Ok(model) => {
+                findings.push(Finding::good("model", key.to_string(), describe(model.info())));
+                open.insert(key.clone(), model);
+            }
+            Err(error) => findings.push(Finding::bad("model", key.to_string(), error.to_string())),
+        }
+    }
+    open
+}
+
+fn describe(info: &ModelInfo) -> String {
+    let input = &info.input;
+    format!(
+        "{}\nopset {}; {}\nlayout {:?}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
+        info.digest,
+        info.opset,
+        info.tensors.join("; "),
+        info.layout,
+        input.width,
+        input.height,
+        input.color_order,
+        input.fit,
+        info.labels.len(),
+        info.labels_from,
+        info.labels.join(", "),
+    )
+}
+
+fn sources(
+    args: &CheckArgs,
+    desired: &DesiredState,
+    models: &BTreeMap<ModelKey, Arc<Model>>,
+    findings: &mut Vec<Finding>,
+) {
+    for key in &desired.disabled {
+        findings.push(Finding::absent("source", key.to_string(), "not enabled"));
+    }
+    for (key, source) in &desired.sources {
+        let name = key.to_string();
+        let outcome = if args.self_test {
+            match models.get(&source.model) {
+                Some(model) => self_test::first_frame(source, model),
+                None => Err("its model cannot be used".to_owned()),
+            }
+        } else if args.connect {
+            connect(source)
+        } else {
+            Ok(format!("{}, not asked (--connect asks it)", printable_uri(&source.input.uri)))
+        };
+        findings.push(match outcome {
+            Ok(detail) => Finding::good("source", name, detail),
+            Err(problem) => Finding::bad("source", name, problem),
+        });
+    }
+}
+
+/// Waits for the first access unit.
+fn connect(source: &DesiredSource) -> Result<String, String> {
+    let telemetry = Arc::new(StreamTelemetry::default());
+    let problem = |failure: source::Failure| failure.to_string();
+    let mut units = source::open(&source.input, Pacing::Live, &telemetry).map_err(problem)?;
+    let end = std::time::Instant::now() + CONNECT_TIMEOUT;
+    while std::time::Instant::now() < end {
+        if let Next::Unit(_) = units.next(Duration::from_millis(100)).map_err(problem)? {
+            return Ok(match telemetry.format() {
+                Some(format) => format!("{} {}×{}", format.codec, format.width, format.height),
+                None => "it sends video".to_owned(),
+            });
+        }
+    }
+    Err(format!("it sent no frame within {} s", CONNECT_TIMEOUT.as_secs()))
+}

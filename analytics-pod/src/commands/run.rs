@@ -1,0 +1,171 @@
+//! `analytics-pod run`: sources from manifests or a command line, until they end or somebody says stop.
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use super::{
+    StopRequest,
+    models::{self, ModelArgumentError},
+};
+use crate::{
+    api::{ApiError, Health, Server},
+    assign::{self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError},
+    cli::RunArgs,
+    engine::native::{NativeEngine, NativeSettings},
+    pod::{Pod, PodSettings},
+    sink::{JsonLines, NullSink, Sink},
+    source::Pacing,
+    telemetry::{Telemetry, logging::LogLines},
+    view::{LiveView, Summary},
+};
+
+/// How often the end of finite sources is looked for.
+const FINISHED_POLL: Duration = Duration::from_millis(100);
+
+/// How long open HTTP requests may take to end.
+const SERVER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often the sources are told as lines where the view has no terminal.
+const LINES_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why `run` cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Nothing that was named can be used; each problem on a line of its own.
+    #[error("{0}")]
+    Manifests(String),
+    /// The model of a command line cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelArgumentError),
+    /// A folder cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// The HTTP server cannot start.
+    #[error("--listen: {0}")]
+    Listen(#[from] ApiError),
+    /// A thread or the terminal cannot be had.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// A source ended without having reported an object.
+    #[error("--require-detections: no object was reported by {0}")]
+    NoDetections(String),
+    /// An output failed before the end.
+    #[error("{0}")]
+    Output(String),
+}
+
+/// Runs until every source has come to its end, `--max-duration` has passed, or `stop` is requested.
+///
+/// # Errors
+/// Why it cannot start, or what went wrong by the end.
+pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
+    let telemetry = Arc::new(Telemetry::default());
+    let (desired, mut watch) = desired_at_start(args)?;
+    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
+    let output: Box<dyn Sink> =
+        if args.view { Box::new(NullSink) } else { Box::new(JsonLines::live("standard output", io::stdout())?) };
+    let health = Arc::new(Health::default());
+    let server = Server::start(args.listen, Arc::clone(&telemetry), Arc::clone(&health)).await?;
+    info!(address = %server.address(), "metrics at /metrics");
+    let mut pod = Pod::start(PodSettings {
+        engine,
+        sinks: vec![output],
+        pacing: Pacing::Live,
+        tap: None,
+        telemetry: Arc::clone(&telemetry),
+    })?;
+    let view = args.view.then(|| view(&telemetry, logs)).transpose()?;
+    pod.apply(desired).await;
+    health.set_started();
+
+    follow(args, stop, &mut pod, watch.as_mut()).await;
+
+    health.set_stopping();
+    let end = pod.shut_down().await;
+    server.stop(SERVER_TIMEOUT).await;
+    drop(view);
+    let summary = Summary::of(&telemetry);
+    eprint!("{summary}");
+    if let Some(failure) = end.failures.iter().find(|failure| !failure.is_reader_gone()) {
+        return Err(RunError::Output(failure.to_string()));
+    }
+    if args.require_detections {
+        let silent: Vec<_> = summary.without_detections().map(ToString::to_string).collect();
+        if !silent.is_empty() {
+            return Err(RunError::NoDetections(silent.join(", ")));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Follows the manifests until there is a reason to end.
+async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watch: Option<&mut Watch>) {
+    let deadline = async {
+        match args.max_duration {
+            Some(duration) => sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(deadline);
+    let mut outputs = pod.output_failures();
+    // A folder that is watched may bring new sources.
+    let watch_is_none = watch.is_none();
+    loop {
+        let change = async {
+            match watch.as_mut() {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.requested() => return,
+            () = &mut deadline => return,
+            Ok(()) = outputs.changed() => return,
+            Some(loaded) = change => {
+                report(&loaded);
+                pod.apply(loaded.state).await;
+            }
+            () = sleep(FINISHED_POLL), if watch_is_none && pod.is_finished() => return,
+        }
+    }
+}
+
+/// What to run at first, and what tells of changes.
+fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), RunError> {
+    let (loaded, watch) = if args.files.is_empty() {
+        let folder = std::env::current_dir()?;
+        (assign::from_uris(&args.uris, DesiredModel::clone(&*models::named(&args.model)?), &folder), None)
+    } else {
+        let (loaded, watch) = Watch::start(Loader::new(args.files.clone()))?;
+        (loaded, Some(watch))
+    };
+    if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
+        return Err(RunError::Manifests(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+    }
+    report(&loaded);
+    if loaded.state.sources.is_empty() {
+        warn!("there is no VideoSource that is enabled; waiting for one");
+    }
+    Ok((loaded.state, watch))
+}
+
+fn report(loaded: &Loaded) {
+    for problem in &loaded.errors {
+        error!("{problem}");
+    }
+}
+
+fn view(telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<LiveView> {
+    if io::stdout().is_terminal() {
+        LiveView::on_terminal(Arc::clone(telemetry), logs)
+    } else {
+        LiveView::as_lines(Arc::clone(telemetry), io::stdout(), LINES_INTERVAL)
+    }
+}

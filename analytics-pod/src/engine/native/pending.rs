@@ -1,0 +1,105 @@
+//! Which access unit a decoded picture came from.
+
+use std::collections::VecDeque;
+
+/// Access units in a decoder at the most: H.264 and H.265 hold back 16 pictures, and as many again may be broken.
+const HELD_AT_MOST: usize = 32;
+
+/// What was given to a decoder and has not come out as a picture.
+#[derive(Debug)]
+pub(super) struct Pending<T> {
+    units: VecDeque<(Option<u64>, T)>,
+}
+
+/// See [`Pending::take`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken<T> {
+    /// What the picture came from; `None` for a picture too many.
+    pub(super) unit: Option<T>,
+    /// Units that can give no picture any more.
+    pub(super) lost: usize,
+}
+
+impl<T> Pending<T> {
+    pub(super) fn new() -> Self {
+        Self { units: VecDeque::new() }
+    }
+
+    /// An access unit goes into the decoder. Returns how many can give no picture any more.
+    pub(super) fn put(&mut self, time: Option<u64>, unit: T) -> usize {
+        self.units.push_back((time, unit));
+        if self.units.len() > HELD_AT_MOST {
+            self.units.pop_front();
+            return 1;
+        }
+        0
+    }
+
+    /// A picture presented at `time` comes out. Pictures come in presentation order, so a unit presented before it is
+    /// lost. Where times are missing or were changed, the oldest unit is taken.
+    pub(super) fn take(&mut self, time: Option<u64>) -> Taken<T> {
+        let position = time
+            .and_then(|time| self.units.iter().position(|(unit, _)| *unit == Some(time)))
+            .or(if self.units.is_empty() { None } else { Some(0) });
+        let unit = position.and_then(|position| self.units.remove(position));
+        let before = self.units.len();
+        if let Some((Some(taken), _)) = unit {
+            self.units.retain(|(time, _)| time.is_none_or(|time| time > taken));
+        }
+        Taken { unit: unit.map(|(_, unit)| unit), lost: before - self.units.len() }
+    }
+
+    /// The decoder gives no more pictures. Returns how many units had none.
+    pub(super) fn clear(&mut self) -> usize {
+        let lost = self.units.len();
+        self.units.clear();
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_unit_is_taken_or_lost_once(times in prop::collection::vec(0_u64..1_000, 0..200), broken in any::<u64>()) {
+            let mut pending = Pending::new();
+            let (mut taken, mut lost) = (0, 0);
+            for (index, &time) in times.iter().enumerate() {
+                lost += pending.put((time % 7 != 0).then_some(time), index);
+                if broken >> (index % 64) & 1 == 0 {
+                    let result = pending.take(Some(time));
+                    taken += usize::from(result.unit.is_some());
+                    lost += result.lost;
+                }
+            }
+            lost += pending.clear();
+            prop_assert_eq!(taken + lost, times.len());
+        }
+    }
+
+    #[test]
+    fn pictures_find_their_units_across_reordering() {
+        let mut pending = Pending::new();
+        // Decoding order I P B B.
+        for (time, unit) in [(0, 'i'), (3, 'p'), (1, 'b'), (2, 'c')] {
+            pending.put(Some(time), unit);
+        }
+        assert_eq!(pending.take(Some(0)), Taken { unit: Some('i'), lost: 0 });
+        assert_eq!(pending.take(Some(2)), Taken { unit: Some('c'), lost: 1 });
+        assert_eq!(pending.take(Some(3)), Taken { unit: Some('p'), lost: 0 });
+        assert_eq!(pending.take(Some(4)), Taken { unit: None, lost: 0 });
+    }
+
+    #[test]
+    fn pictures_without_times_come_in_order() {
+        let mut pending = Pending::new();
+        pending.put(None, 1);
+        pending.put(None, 2);
+        assert_eq!(pending.take(None), Taken { unit: Some(1), lost: 0 });
+        assert_eq!(pending.take(Some(77)), Taken { unit: Some(2), lost: 0 });
+    }
+}

@@ -1,0 +1,223 @@
+//! A worker: takes frames from the scheduler, lays them into the model's input, runs it, and delivers what it says.
+
+use std::{sync::Arc, time::Duration};
+
+use gstreamer_video::{VideoFrame, VideoFrameRef, prelude::*};
+use serde_json::{Map, Value};
+
+use super::{
+    clock::ThreadTime,
+    convert::{Converter, ForeignConverter, ForeignError, Kernel, Picture, PictureError, PixelFormat},
+    detector::{Detector, DetectorSession},
+    scheduler::{Job, Scheduler, Work},
+    stream::Stream,
+};
+use crate::{
+    engine::{DetectionSettings, InferredFrame},
+    model::{InferenceError, ModelInfo, Placement, Thresholds},
+    observation::Detection,
+    telemetry::{DropReason, Stage},
+};
+
+/// Works until the scheduler closes.
+pub(super) fn run(worker: usize, scheduler: &Scheduler) {
+    let kernel = Kernel::detect();
+    let mut benches: Vec<Bench> = Vec::new();
+    loop {
+        match scheduler.take(worker) {
+            Work::Leave => return,
+            Work::KeepModels(models) => benches.retain(|bench| models.contains(&bench.detector.id())),
+            Work::Infer(jobs) => {
+                let Some(detector) = jobs.first().map(|job| job.detector.clone()) else { continue };
+                let known = benches.iter().position(|bench| bench.detector.id() == detector.id());
+                let index = known.unwrap_or_else(|| {
+                    benches.push(Bench::new(detector, kernel));
+                    benches.len() - 1
+                });
+                benches[index].infer(jobs, scheduler);
+            }
+        }
+    }
+}
+
+/// What a worker keeps for a model.
+struct Bench {
+    detector: Arc<dyn Detector>,
+    info: Arc<ModelInfo>,
+    session: Option<Box<dyn DetectorSession>>,
+    converter: Converter,
+    /// Where the picture before lies in each input of the session.
+    laid: Vec<Option<Placement>>,
+    foreign: ForeignConverter,
+    /// The last run failed, and was told of.
+    failing: bool,
+}
+
+/// Why a picture did not get into the input.
+#[derive(Debug, thiserror::Error)]
+enum LayError {
+    #[error("the decoded picture cannot be mapped")]
+    Map,
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
+}
+
+/// A job whose picture is in the input.
+struct Laid {
+    job: Job,
+    metadata: Map<String, Value>,
+    settings: Arc<DetectionSettings>,
+}
+
+impl Bench {
+    fn new(detector: Arc<dyn Detector>, kernel: Kernel) -> Self {
+        let info = detector.info().clone();
+        Self {
+            converter: Converter::new(info.input.clone(), kernel),
+            laid: vec![None; info.input.max_batch.max(1)],
+            info,
+            detector,
+            session: None,
+            foreign: ForeignConverter::default(),
+            failing: false,
+        }
+    }
+
+    fn infer(&mut self, jobs: Vec<Job>, scheduler: &Scheduler) {
+        if self.session.is_none() {
+            match self.detector.session() {
+                Ok(session) => {
+                    self.session = Some(session);
+                    self.laid.fill(None);
+                }
+                Err(error) => return self.fail(&error, jobs, scheduler),
+            }
+        }
+        let (mut laid, mut pictures) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+        for job in jobs {
+            job.stream.telemetry.add_stage(Stage::Wait, job.frame.ready.elapsed());
+            match self.lay(&job, laid.len()) {
+                Ok((placement, metadata)) => {
+                    let settings = job.stream.detection.load_full();
+                    pictures.push((placement, thresholds(&self.info, &settings)));
+                    laid.push(Laid { job, metadata, settings });
+                }
+                Err(error) => {
+                    tracing::warn!(source = %job.stream.identity.key, frame = job.frame.number, %error, "frame left out");
+                    give_up(&job, DropReason::Undecodable, scheduler);
+                }
+            }
+        }
+        let Some(session) = self.session.as_mut().filter(|_| !laid.is_empty()) else { return };
+        let start = ThreadTime::now();
+        let result = session.run(&pictures);
+        let spent = start.elapsed();
+        match result {
+            Ok(output) => {
+                self.failing = false;
+                let share = |time: Duration| time / laid.len() as u32;
+                let post_processing = output.post_processing.min(spent);
+                let (infer, post_process) = (share(spent.saturating_sub(post_processing)), share(post_processing));
+                let mut detections = output.detections.into_iter();
+                for Laid { job, metadata, settings } in laid {
+                    job.stream.telemetry.add_stage(Stage::Infer, infer);
+                    job.stream.telemetry.add_stage(Stage::PostProcess, post_process);
+                    let detections = wanted(detections.next().unwrap_or_default(), &settings);
+                    deliver(&job, self.info.clone(), detections, output.inference, metadata, scheduler);
+                }
+            }
+            Err(error) => {
+                // Its buffers may hold anything now.
+                self.session = None;
+                self.fail(&error, laid.into_iter().map(|laid| laid.job), scheduler);
+            }
+        }
+    }
+
+    /// Lays the job's picture into input `index`.
+    fn lay(&mut self, job: &Job, index: usize) -> Result<(Placement, Map<String, Value>), LayError> {
+        let start = ThreadTime::now();
+        let picture = &job.frame.picture;
+        let frame =
+            VideoFrameRef::from_buffer_ref_readable(&picture.buffer, &picture.info).map_err(|_| LayError::Map)?;
+        let native = PixelFormat::from_gst(frame.format()).is_some();
+        let converted = if native { None } else { Some(self.foreign.convert(&frame)?) };
+        let frame = converted.as_ref().map_or(frame, VideoFrame::as_video_frame_ref);
+        let mapped = start.elapsed();
+        let metadata = job.stream.tap.as_ref().map(|tap| tap.look(job.frame.number, &frame)).unwrap_or_default();
+        let start = ThreadTime::now();
+        let picture = Picture::from_frame(&frame)?;
+        let input = self.session.as_mut().map_or(&mut [][..], |session| session.input(index));
+        let placement = self.converter.convert(&picture, &mut self.laid[index], input);
+        job.stream.telemetry.add_stage(Stage::Convert, mapped + start.elapsed());
+        Ok((placement, metadata))
+    }
+
+    fn fail(&mut self, error: &InferenceError, jobs: impl IntoIterator<Item = Job>, scheduler: &Scheduler) {
+        if !self.failing {
+            tracing::error!(%error, "frames are dropped until the model runs again");
+            self.failing = true;
+        }
+        for job in jobs {
+            give_up(&job, DropReason::InferenceFailed, scheduler);
+        }
+    }
+}
+
+fn give_up(job: &Job, reason: DropReason, scheduler: &Scheduler) {
+    job.stream.telemetry.count_dropped(reason, 1);
+    scheduler.delivered(job.lane, job.stream.deliver(job.ticket, None));
+}
+
+fn deliver(
+    job: &Job,
+    model: Arc<ModelInfo>,
+    detections: Vec<Detection>,
+    inference: Duration,
+    metadata: Map<String, Value>,
+    scheduler: &Scheduler,
+) {
+    let Stream { identity, telemetry, .. } = &*job.stream;
+    let frame = InferredFrame {
+        stream: identity.clone(),
+        model,
+        number: job.frame.number,
+        captured: job.frame.captured,
+        width: job.frame.picture.info.width(),
+        height: job.frame.picture.info.height(),
+        detections,
+        inference,
+        metadata,
+        telemetry: telemetry.clone(),
+    };
+    scheduler.delivered(job.lane, job.stream.deliver(job.ticket, Some(frame)));
+}
+
+/// What the run keeps: the source's settings over the model's.
+fn thresholds(model: &ModelInfo, settings: &DetectionSettings) -> Thresholds {
+    let defaults = &model.thresholds;
+    Thresholds {
+        confidence: settings.confidence.unwrap_or(defaults.confidence),
+        iou: settings.iou.unwrap_or(defaults.iou),
+        // A confidence for the source is one for all of its classes.
+        per_class: if settings.confidence.is_some() { Arc::default() } else { defaults.per_class.clone() },
+        class_agnostic: defaults.class_agnostic,
+        // Where only some classes are wanted, objects of others must not use up the places.
+        max_objects: if settings.classes.is_some() {
+            settings.max_objects.max(defaults.max_objects)
+        } else {
+            settings.max_objects
+        },
+    }
+}
+
+/// The detections of wanted classes, not more than wanted.
+fn wanted(mut detections: Vec<Detection>, settings: &DetectionSettings) -> Vec<Detection> {
+    if let Some(classes) = &settings.classes {
+        detections.retain(|detection| classes.contains(&detection.class));
+    }
+    detections.truncate(settings.max_objects);
+    detections
+}

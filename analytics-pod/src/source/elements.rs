@@ -1,0 +1,128 @@
+//! Which GStreamer elements an input needs, and which Debian package brings each. Every element is looked up, and its
+//! properties too, before a pipeline is built from it.
+
+use gstreamer::{self as gst, prelude::*};
+
+use super::{Failure, Input, Reason};
+
+/// A GStreamer element that the pod uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// The element's name.
+    pub name: &'static str,
+    /// The Debian (and Ubuntu) package that brings it.
+    pub package: &'static str,
+    /// Properties that the pod sets.
+    pub properties: &'static [&'static str],
+}
+
+const CORE: &str = "libgstreamer1.0-0";
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+
+const fn element(name: &'static str, package: &'static str, properties: &'static [&'static str]) -> Element {
+    Element { name, package, properties }
+}
+
+pub(super) const APPSINK: Element =
+    element("appsink", BASE, &["sync", "async", "qos", "enable-last-sample", "max-buffers", "drop", "caps"]);
+pub(super) const CAPSFILTER: Element = element("capsfilter", CORE, &["caps"]);
+pub(super) const FILESRC: Element = element("filesrc", CORE, &["location"]);
+pub(super) const H264PARSE: Element = element("h264parse", BAD, &["config-interval"]);
+pub(super) const H265PARSE: Element = element("h265parse", BAD, &["config-interval"]);
+pub(super) const IDENTITY: Element = element("identity", CORE, &["sync"]);
+pub(super) const PARSEBIN: Element = element("parsebin", BASE, &[]);
+pub(super) const RTPH264DEPAY: Element = element("rtph264depay", GOOD, &[]);
+pub(super) const RTPH265DEPAY: Element = element("rtph265depay", GOOD, &[]);
+pub(super) const RTPJPEGDEPAY: Element = element("rtpjpegdepay", GOOD, &[]);
+pub(super) const RTSPSRC: Element = element(
+    "rtspsrc",
+    GOOD,
+    &["location", "protocols", "latency", "drop-on-latency", "tcp-timeout", "timeout", "user-id", "user-pw"],
+);
+pub(super) const SOUPHTTPSRC: Element =
+    element("souphttpsrc", GOOD, &["location", "timeout", "retries", "user-id", "user-pw", "automatic-redirect"]);
+pub(super) const VIDEOTESTSRC: Element = element("videotestsrc", BASE, &["pattern", "is-live", "num-buffers"]);
+
+const AVIDEMUX: Element = element("avidemux", GOOD, &[]);
+const FLVDEMUX: Element = element("flvdemux", GOOD, &[]);
+const HLSDEMUX: Element = element("hlsdemux", BAD, &[]);
+const JPEGPARSE: Element = element("jpegparse", BAD, &[]);
+const MATROSKADEMUX: Element = element("matroskademux", GOOD, &[]);
+const MULTIPARTDEMUX: Element = element("multipartdemux", GOOD, &[]);
+const QTDEMUX: Element = element("qtdemux", GOOD, &[]);
+pub(super) const RTPBIN: Element = element("rtpbin", GOOD, &[]);
+const TSDEMUX: Element = element("tsdemux", BAD, &[]);
+const UDPSRC: Element = element("udpsrc", GOOD, &[]);
+
+impl Element {
+    /// Whether it is installed, with every property.
+    ///
+    /// # Errors
+    /// [`Reason::MissingElement`] with the package to install or to update.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.make().map(drop)
+    }
+
+    /// One more of it.
+    pub(super) fn make(&self) -> Result<gst::Element, Failure> {
+        let Self { name, package, properties } = *self;
+        let made = gst::ElementFactory::make(name).build().map_err(|_| {
+            Failure::new(
+                Reason::MissingElement,
+                format!("the GStreamer element {name} is not installed; install the package {package}"),
+            )
+        })?;
+        match properties.iter().find(|property| !made.has_property(property)) {
+            None => Ok(made),
+            Some(property) => Err(Failure::new(
+                Reason::MissingElement,
+                format!(
+                    "the installed GStreamer element {name} has no property {property}; update the package {package}"
+                ),
+            )),
+        }
+    }
+}
+
+/// Every element that reading `input` needs as far as its URI tells. A file or HTTP stream of another kind than its
+/// name says may need more; opening it names what is missing then.
+#[must_use]
+pub fn needed(input: &Input) -> Vec<Element> {
+    let path = input.uri.path().to_ascii_lowercase();
+    let by_name: &[Element] = match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "mp4" | "m4v" | "mov" => &[QTDEMUX, H264PARSE, H265PARSE],
+        "mkv" | "webm" => &[MATROSKADEMUX, H264PARSE, H265PARSE],
+        "ts" | "m2ts" | "mts" => &[TSDEMUX, H264PARSE, H265PARSE],
+        "m3u8" => &[HLSDEMUX, TSDEMUX, H264PARSE, H265PARSE],
+        "avi" => &[AVIDEMUX, H264PARSE, JPEGPARSE],
+        "flv" => &[FLVDEMUX, H264PARSE],
+        "h264" | "264" => &[H264PARSE],
+        "h265" | "265" | "hevc" => &[H265PARSE],
+        "mjpg" | "mjpeg" => &[MULTIPARTDEMUX, JPEGPARSE],
+        _ => &[],
+    };
+    let by_scheme: &[Element] = match input.uri.scheme() {
+        "rtsp" | "rtsps" => {
+            return vec![
+                RTSPSRC,
+                RTPBIN,
+                UDPSRC,
+                RTPH264DEPAY,
+                RTPH265DEPAY,
+                RTPJPEGDEPAY,
+                H264PARSE,
+                H265PARSE,
+                CAPSFILTER,
+                APPSINK,
+            ];
+        }
+        "file" if super::image::is_image(&input.uri) => return Vec::new(),
+        "file" => &[FILESRC, PARSEBIN, IDENTITY, APPSINK],
+        "http" | "https" => &[SOUPHTTPSRC, PARSEBIN, IDENTITY, APPSINK],
+        "test" => return vec![VIDEOTESTSRC, CAPSFILTER, APPSINK],
+        _ => return Vec::new(),
+    };
+    [by_scheme, by_name].concat()
+}

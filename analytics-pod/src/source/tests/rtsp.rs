@@ -1,0 +1,145 @@
+//! RTSP cameras.
+
+use gstreamer_rtsp_server::gst_rtsp::RTSPAuthMethod;
+
+use super::{
+    rtsp_server::{Behaviour, PASSWORD, Server, USER, closed_port, listener},
+    *,
+};
+use crate::observation::CaptureClock;
+
+const H264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=12 ! rtph264pay name=pay0 pt=96";
+const H265: &str = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=12 ! rtph265pay name=pay0 pt=96";
+
+fn camera(uri: &str, protocol: RtspProtocol) -> Input {
+    Input { transport: Transport { protocol, ..Transport::default() }, ..input(uri) }
+}
+
+#[test]
+fn every_codec_over_every_transport() {
+    for (payloader, codec, decoder) in [
+        (H264, "H.264", "avdec_h264"),
+        (H265, "H.265", "avdec_h265"),
+        ("jpegenc ! rtpjpegpay name=pay0 pt=26", "JPEG", "jpegdec"),
+    ] {
+        let server = Server::start(payloader, Behaviour::default());
+        for protocol in [RtspProtocol::Auto, RtspProtocol::Tcp, RtspProtocol::Udp] {
+            let telemetry = Arc::new(StreamTelemetry::default());
+            let played = play(&camera(&server.uri("camera"), protocol), Pacing::Live, &telemetry, 30);
+            assert_eq!(played.failure, None, "{codec} {protocol:?}");
+            assert!(played.units[0].key_frame, "{codec} {protocol:?}");
+            assert_eq!(&*telemetry.format().unwrap().codec, codec);
+            assert_eq!(telemetry.format().map(|format| (format.width, format.height)), Some((320, 240)));
+            assert_eq!(decode(&played, decoder), 30, "{codec} {protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn auto_takes_udp_where_tcp_is_refused() {
+    let server = Server::start(H264, Behaviour { udp_only: true, ..Behaviour::default() });
+    let played = play(&camera(&server.uri("camera"), RtspProtocol::Auto), Pacing::Live, &Arc::default(), 5);
+    assert_eq!((played.failure, played.units.len()), (None, 5));
+    let refused = play(&camera(&server.uri("camera"), RtspProtocol::Tcp), Pacing::Live, &Arc::default(), 5);
+    assert_eq!(reason(&refused), Some(Reason::Unsupported), "{refused:?}");
+}
+
+#[test]
+fn logins_by_basic_and_digest() {
+    for method in [RTSPAuthMethod::Basic, RTSPAuthMethod::Digest] {
+        let server = Server::start(H264, Behaviour { login: Some(method), ..Behaviour::default() });
+        let with = |password: &str| Input {
+            credentials: Some(Credentials { username: USER.into(), password: password.into() }),
+            ..input(&server.uri("camera"))
+        };
+        let played = play(&with(PASSWORD), Pacing::Live, &Arc::default(), 3);
+        assert_eq!((played.failure, played.units.len()), (None, 3), "{method:?}");
+        for wrong in [with("tr0ub4dor"), input(&server.uri("camera"))] {
+            let failure = play(&wrong, Pacing::Live, &Arc::default(), 1).failure.unwrap();
+            assert_eq!(failure.reason, Reason::AuthenticationFailed, "{failure}");
+            assert!(!failure.message.contains("tr0ub4dor") && !failure.message.contains(USER), "{failure}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_play_says_why() {
+    let server = Server::start(H264, Behaviour::default());
+    let silent = listener(None);
+    let garbage = listener(Some("SSH-2.0-OpenSSH_9.2\r\n\r\nhello\r\n\r\n"));
+    let closed = closed_port();
+    let sound = Server::start_audio();
+    for (uri, expected, word) in [
+        (server.uri("nothing"), Reason::NotFound, "404"),
+        (format!("rtsp://127.0.0.1:{closed}/camera"), Reason::HostUnreachable, "refuses the connection"),
+        ("rtsp://no-such-host.invalid/camera".to_owned(), Reason::HostUnreachable, "cannot be resolved"),
+        (format!("rtsp://{silent}/camera"), Reason::Timeout, "in time"),
+        (format!("rtsp://{garbage}/camera"), Reason::CorruptStream, "does not speak"),
+        (sound.uri("camera"), Reason::UnsupportedCodec, "no video"),
+    ] {
+        let begin = Instant::now();
+        let failure = play(&input(&uri), Pacing::Live, &Arc::default(), 1).failure.unwrap();
+        eprintln!("{:?} {failure}", begin.elapsed());
+        assert_eq!(failure.reason, expected, "{uri}: {failure}");
+        assert!(failure.message.contains(word), "{failure}");
+    }
+}
+
+#[test]
+fn a_killed_server_is_a_lost_connection() {
+    for protocol in [RtspProtocol::Tcp, RtspProtocol::Udp] {
+        let server = Server::start(H264, Behaviour::default());
+        let mut units = open(&camera(&server.uri("camera"), protocol), Pacing::Live, &Arc::default()).unwrap();
+        let mut seen = 0;
+        let failure = loop {
+            match units.next(PATIENCE) {
+                Ok(Next::Unit(_)) => {
+                    seen += 1;
+                    if seen == 5 {
+                        server.kill_connections();
+                    }
+                }
+                Ok(Next::Format(_)) => {}
+                Ok(other) => panic!("{protocol:?}: {other:?}"),
+                Err(failure) => break failure,
+            }
+        };
+        assert!(matches!(failure.reason, Reason::ConnectionLost | Reason::StreamEnded), "{protocol:?}: {failure}");
+    }
+}
+
+#[test]
+fn sender_reports_give_the_cameras_time() {
+    let server = Server::start(H264, Behaviour::default());
+    gst::init().unwrap();
+    if !elements::RTSPSRC.make().unwrap().has_property("add-reference-timestamp-meta") {
+        eprintln!("skipped: GStreamer is older than 1.22");
+        return;
+    }
+    let mut units = open(&input(&server.uri("camera")), Pacing::Live, &Arc::default()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "no sender report");
+        let Next::Unit(unit) = units.next(PATIENCE).unwrap() else { continue };
+        let age = jiff::Timestamp::now().duration_since(unit.captured.time);
+        assert!(age.as_millis().abs() < 5000, "{:?}", unit.captured);
+        if unit.captured.clock == CaptureClock::Camera {
+            break;
+        }
+    }
+}
+
+#[test]
+fn units_come_without_waiting_for_the_next() {
+    let server = Server::start(H264, Behaviour::default());
+    let mut units = open(&input(&server.uri("camera")), Pacing::Live, &Arc::default()).unwrap();
+    let mut ages = Vec::new();
+    while ages.len() < 25 {
+        if let Next::Unit(unit) = units.next(PATIENCE).unwrap() {
+            ages.push(jiff::Timestamp::now().duration_since(unit.captured.time).as_micros());
+        }
+    }
+    ages.sort_unstable();
+    eprintln!("first packet to reader: median {} µs, worst {} µs", ages[12], ages[24]);
+    assert!(ages[12] < 30_000, "a frame interval is 40 ms, the jitter buffer 50 ms: {ages:?}");
+}

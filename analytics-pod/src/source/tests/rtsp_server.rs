@@ -1,0 +1,128 @@
+//! A small RTSP server, and servers that misbehave.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread::JoinHandle,
+};
+
+use gstreamer::glib;
+use gstreamer_rtsp_server::{self as server, prelude::*};
+
+use super::*;
+
+pub(super) const USER: &str = "operator";
+pub(super) const PASSWORD: &str = "correct horse";
+
+/// How the server is to behave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Behaviour {
+    pub(super) login: Option<server::gst_rtsp::RTSPAuthMethod>,
+    pub(super) udp_only: bool,
+}
+
+/// A server with one stream at `/camera`. Dropping it closes every connection.
+pub(super) struct Server {
+    port: u16,
+    context: glib::MainContext,
+    main_loop: glib::MainLoop,
+    server: server::RTSPServer,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves moving pictures, encoded and payloaded as `payloader` says.
+    pub(super) fn start(payloader: &str, behaviour: Behaviour) -> Self {
+        let pictures = "video/x-raw,format=I420,width=320,height=240,framerate=25/1";
+        Self::serve(&format!("videotestsrc is-live=true pattern=ball ! {pictures} ! {payloader}"), behaviour)
+    }
+
+    /// Serves sound only.
+    pub(super) fn start_audio() -> Self {
+        Self::serve("audiotestsrc is-live=true ! mulawenc ! rtppcmupay name=pay0 pt=0", Behaviour::default())
+    }
+
+    fn serve(media: &str, behaviour: Behaviour) -> Self {
+        gst::init().unwrap();
+        let server = server::RTSPServer::new();
+        server.set_address("127.0.0.1");
+        server.set_service("0");
+        let factory = server::RTSPMediaFactory::new();
+        factory.set_launch(&format!("( {media} )"));
+        factory.set_shared(true);
+        if behaviour.udp_only {
+            factory.set_protocols(server::gst_rtsp::RTSPLowerTrans::UDP);
+        }
+        if let Some(method) = behaviour.login {
+            let auth = server::RTSPAuth::new();
+            auth.set_supported_methods(method);
+            let token = server::RTSPToken::builder().field("media.factory.role", "viewer").build();
+            match method {
+                server::gst_rtsp::RTSPAuthMethod::Digest => auth.add_digest(USER, PASSWORD, &token),
+                _ => auth.add_basic(&server::RTSPAuth::make_basic(USER, PASSWORD), &token),
+            }
+            server.set_auth(Some(&auth));
+            factory.add_role_from_structure(
+                &gst::Structure::builder("viewer")
+                    .field("media.factory.access", true)
+                    .field("media.factory.construct", true)
+                    .build(),
+            );
+        }
+        server.mount_points().unwrap().add_factory("/camera", factory);
+        let context = glib::MainContext::new();
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        server.attach(Some(&context)).unwrap();
+        let port = u16::try_from(server.bound_port()).unwrap();
+        let thread = std::thread::spawn({
+            let (context, main_loop) = (context.clone(), main_loop.clone());
+            move || context.with_thread_default(|| main_loop.run()).unwrap()
+        });
+        Self { port, context, main_loop, server, thread: Some(thread) }
+    }
+
+    pub(super) fn uri(&self, path: &str) -> String {
+        format!("rtsp://127.0.0.1:{}/{path}", self.port)
+    }
+
+    /// Closes every connection without a word.
+    pub(super) fn kill_connections(&self) {
+        let server = self.server.clone();
+        self.context.invoke(move || {
+            server.client_filter(Some(&mut |_, _| server::RTSPFilterResult::Remove));
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill_connections();
+        self.main_loop.quit();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Accepts connections and answers each piece of what it hears with `answer`.
+pub(super) fn listener(answer: Option<&'static str>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut open: Vec<TcpStream> = Vec::new();
+        for mut connection in listener.incoming().flatten() {
+            if let Some(answer) = answer {
+                let mut heard = [0; 4096];
+                let _ = connection.read(&mut heard);
+                let _ = connection.write_all(answer.as_bytes());
+            }
+            open.push(connection);
+        }
+    });
+    address
+}
+
+/// A port where nobody listens.
+pub(super) fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,191 @@
+//! Where log lines go and what they look like.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IsTerminal as _, Write as _},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use gstreamer as gst;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use super::redact;
+
+/// What is logged where `RUST_LOG` says nothing.
+const DEFAULT_FILTER: &str = "warn,analytics_pod=info";
+
+/// What is logged with `--verbose`.
+const VERBOSE_FILTER: &str = "info,analytics_pod=debug";
+
+/// How many lines a [`LogLines`] holds while the live view has the screen.
+const HELD_LINES: usize = 100;
+
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// `RUST_LOG` cannot be read.
+    #[error("RUST_LOG: {0}; it should look like `info` or `warn,analytics_pod=debug`")]
+    Filter(#[from] ParseError),
+    /// Logging has been started before.
+    #[error("logging was started twice")]
+    Twice,
+}
+
+/// Starts logging to standard error: lines for people where it is a terminal, JSON otherwise. `RUST_LOG` says what is
+/// logged, else `verbose` does.
+///
+/// The returned handle is what the live view holds lines back with while it has the screen.
+pub fn init(verbose: bool) -> Result<LogLines, LoggingError> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.trim().is_empty() => EnvFilter::try_new(filter)?,
+        _ => EnvFilter::new(if verbose { VERBOSE_FILTER } else { DEFAULT_FILTER }),
+    };
+    let lines = LogLines::default();
+    let people = io::stderr().is_terminal();
+    layered(lines.clone(), people).with(filter).try_init().map_err(|_| LoggingError::Twice)?;
+    Ok(lines)
+}
+
+type Boxed = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
+
+fn layered(lines: LogLines, people: bool) -> tracing_subscriber::layer::Layered<Boxed, Registry> {
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines);
+    let layer: Boxed = if people {
+        layer.with_target(false).with_ansi(std::env::var_os("NO_COLOR").is_none()).boxed()
+    } else {
+        layer.json().flatten_event(true).with_current_span(false).boxed()
+    };
+    tracing_subscriber::registry().with(layer)
+}
+
+/// Makes `GStreamer`'s warnings and errors lines of this log, without credentials. Where `GST_DEBUG` is set, its user
+/// wants `GStreamer`'s own output and gets it unchanged. Call it once, after `gst::init`.
+pub fn bridge_gstreamer() {
+    if std::env::var_os("GST_DEBUG").is_some() {
+        return;
+    }
+    gst::log::remove_default_log_function();
+    gst::log::set_default_threshold(gst::DebugLevel::Warning);
+    gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
+        // GStreamer's "errors" are an element's view of its own trouble; whether the source fails for it is told by
+        // the supervisor.
+        if let (gst::DebugLevel::Error | gst::DebugLevel::Warning, Some(text)) = (level, message.get()) {
+            let element = object.map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(target: "gstreamer", category = category.name(), element, "{}", redact(&text));
+        }
+    });
+}
+
+/// Writes log lines to standard error, or holds the last ones while another writer has the terminal.
+#[derive(Clone, Debug, Default)]
+pub struct LogLines(Arc<Mutex<Option<VecDeque<String>>>>);
+
+impl LogLines {
+    /// From now on lines are held, not written.
+    pub fn hold(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+    }
+
+    /// Writes what was held and every later line.
+    pub fn release(&self) {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut stderr = io::stderr().lock();
+        for line in held.into_iter().flatten() {
+            // Nobody is left to tell when standard error is gone.
+            drop(writeln!(stderr, "{line}"));
+        }
+    }
+
+    /// Takes one event of the log, which may be several lines.
+    fn take(&self, event: &[u8]) -> io::Result<()> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = held.as_mut() else { return io::stderr().write_all(event) };
+        for line in String::from_utf8_lossy(event).lines() {
+            if held.len() == HELD_LINES {
+                held.pop_front();
+            }
+            held.push_back(line.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The last `count` lines that are held, oldest first.
+    #[must_use]
+    pub fn last(&self, count: usize) -> Vec<String> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref()
+            .map_or_else(Vec::new, |held| held.iter().skip(held.len().saturating_sub(count)).cloned().collect())
+    }
+}
+
+impl MakeWriter<'_> for LogLines {
+    type Writer = LineWriter;
+
+    fn make_writer(&self) -> Self::Writer {
+        LineWriter(self.clone())
+    }
+}
+
+/// One event's way into [`LogLines`].
+#[derive(Debug)]
+pub struct LineWriter(LogLines);
+
+impl io::Write for LineWriter {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.take(event).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_held() {
+        let lines = LogLines::default();
+        lines.hold();
+        for number in 0..=HELD_LINES {
+            lines.take(format!("line {number}\n").as_bytes()).unwrap();
+        }
+        assert_eq!(lines.last(2), [format!("line {}", HELD_LINES - 1), format!("line {HELD_LINES}")]);
+        assert_eq!(lines.last(usize::MAX).len(), HELD_LINES);
+    }
+
+    #[test]
+    fn a_line_for_machines_is_json_with_its_fields() {
+        let lines = LogLines::default();
+        lines.hold();
+        tracing::subscriber::with_default(layered(lines.clone(), false), || {
+            tracing::info!(source = "gate", epoch = 7_u64, frame = 42_u64, "published");
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines.last(1)[0]).unwrap();
+        assert_eq!(line["source"], "gate");
+        assert_eq!((line["epoch"].as_u64(), line["frame"].as_u64()), (Some(7), Some(42)));
+        assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"published".into()));
+    }
+
+    #[test]
+    fn warnings_of_gstreamer_arrive_without_credentials() {
+        gst::init().unwrap();
+        bridge_gstreamer();
+        let lines = LogLines::default();
+        lines.hold();
+        let category = gst::DebugCategory::new("redactiontest", gst::DebugColorFlags::empty(), None);
+        tracing::subscriber::with_default(layered(lines.clone(), true), || {
+            gst::warning!(category, "no answer from rtsp://admin:secret@camera/main?token=t0ken");
+            gst::info!(category, "not a warning");
+        });
+        let text = lines.last(10).join("\n");
+        assert!(text.contains("no answer from rtsp://camera/main"), "{text}");
+        assert!(!text.contains("secret") && !text.contains("t0ken") && !text.contains("not a warning"), "{text}");
+    }
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Every check that a change must pass. Ends with one line that counts the tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+step "format"
+cargo fmt --all --check
+
+step "clippy"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "licences, bans and sources of the dependencies"
+"$(scripts/tools.sh)/cargo-deny" --offline check --hide-inclusion-graph bans licenses sources
+
+step "programs that the tests start"
+cargo build --workspace --bins --locked
+
+step "tests"
+status=0
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
+
+awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
+     END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit passed == 0 }' "$log"
+exit "$status"
