@@ -150,12 +150,14 @@ impl Model {
     }
 
     /// One thread pool per session, no parallel branches, and no spinning: a waiting thread must not cost what
-    /// decoding needs.
+    /// decoding needs. Without a memory pattern, because the arena keeps the pieces of the first, unplanned run beside
+    /// the planned block: YOLOX-nano at 640 × 640 takes 12 MB more a session with it, and runs no faster.
     fn builder(&self) -> ort::Result<SessionBuilder> {
         Ok(ort::session::Session::builder(&self.runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(self.intra_op_threads.max(1))?
             .with_inter_threads(1)?
+            .with_memory_pattern(false)?
             .with_intra_op_spinning(false)?
             .with_flush_to_zero()?)
     }
