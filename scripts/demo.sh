@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 bin=target/release
 ready=$(mktemp)
-"$bin/camera-simulator" -f configs/demo/cameras.yaml >"$ready" &
+"$bin/camera-simulator" -f configs/demo/simulator/cameras.yaml >"$ready" &
 simulator=$!
 cleanup() {
     kill "$simulator" 2>/dev/null || true

@@ -1,1 +1,25 @@
-//! Room for `assign`.
+//! Where sources come from: manifests in files and folders, or URIs on the command line.
+//!
+//! [`Loader`] reads manifests strictly and says everything that is wrong with them; [`Watch`] does so again at every
+//! change. Both give a [`DesiredState`], in which no reference is left to look up, and
+//! [`DesiredState::changes_from`] tells what is to do to get there.
+
+mod command_line;
+mod desired;
+mod document;
+mod error;
+mod loader;
+mod manifest;
+mod strict;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use command_line::from_uris;
+pub use desired::{
+    ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest, ModelKey,
+    RecoveryPolicy, UnknownClass,
+};
+pub use error::{Kind, ManifestError, ObjectId};
+pub use loader::{Loaded, Loader};
+pub use watch::{Watch, WatchError};

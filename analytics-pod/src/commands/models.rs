@@ -37,10 +37,7 @@ pub(super) fn named(argument: &str) -> Result<Arc<DesiredModel>, ModelArgumentEr
     } else {
         (argument.to_owned(), ModelSource { builtin: Some(argument.to_owned()), ..ModelSource::default() })
     };
-    Ok(Arc::new(DesiredModel {
-        key: ModelKey::new(DEFAULT_NAMESPACE, &name),
-        spec: DetectionModelSpec::new(source),
-    }))
+    Ok(Arc::new(DesiredModel { key: ModelKey::new(DEFAULT_NAMESPACE, &name), spec: DetectionModelSpec::new(source) }))
 }
 
 fn in_manifest(path: &Path) -> Result<Arc<DesiredModel>, ModelArgumentError> {
@@ -56,4 +53,3 @@ fn in_manifest(path: &Path) -> Result<Arc<DesiredModel>, ModelArgumentError> {
         (Some(_), Some(_)) => Err(refused("there is more than one DetectionModel in it: keep one".to_owned())),
     }
 }
-

@@ -18,7 +18,7 @@ use crate::{
     api::{ApiError, Health, Server},
     assign::{self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError},
     cli::RunArgs,
-    engine::native::{NativeEngine, NativeEngineError, NativeSettings},
+    engine::native::{NativeEngine, NativeSettings},
     pod::{Pod, PodSettings},
     sink::{JsonLines, NullSink, Sink},
     source::Pacing,
@@ -50,9 +50,6 @@ pub enum RunError {
     /// The HTTP server cannot start.
     #[error("--listen: {0}")]
     Listen(#[from] ApiError),
-    /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] NativeEngineError),
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -71,7 +68,7 @@ pub enum RunError {
 pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
     let telemetry = Arc::new(Telemetry::default());
     let (desired, mut watch) = desired_at_start(args)?;
-    let engine = Arc::new(NativeEngine::new(&NativeSettings::default())?);
+    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
     let output: Box<dyn Sink> =
         if args.view { Box::new(NullSink) } else { Box::new(JsonLines::live("standard output", io::stdout())?) };
     let health = Arc::new(Health::default());
@@ -150,9 +147,7 @@ fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), Run
         (loaded, Some(watch))
     };
     if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
-        return Err(RunError::Manifests(
-            loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        ));
+        return Err(RunError::Manifests(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     }
     report(&loaded);
     if loaded.state.sources.is_empty() {

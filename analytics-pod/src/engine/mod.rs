@@ -57,8 +57,8 @@ pub struct Attempt {
     pub pacing: Pacing,
     /// What to detect; read anew for each frame.
     pub detection: Arc<ArcSwap<DetectionSettings>>,
-    /// What to detect with.
-    pub model: Arc<Model>,
+    /// What to detect with; read anew for each frame, so that a model changes between two frames.
+    pub model: Arc<ArcSwap<Model>>,
     /// Where to count.
     pub telemetry: Arc<StreamTelemetry>,
     /// Where to tell what happens to the attempt.

@@ -1,7 +1,7 @@
 //! ONNX Runtime: finding its library, loading it once, and its one environment.
 
 use std::{
-    env,
+    env, fmt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -47,6 +47,12 @@ pub struct Runtime {
     pub path: PathBuf,
     /// What the library says of its build, its version among it.
     pub build: Arc<str>,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.build, self.path.display())
+    }
 }
 
 /// The runtime of this process, loaded at the first call. A failure is final for the process: a half-loaded library

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use jiff::Timestamp;
-use models::{ModelState, Models};
 pub use models::open_model;
+use models::{ModelState, Models};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +19,10 @@ use crate::{
     model::Model,
     observation::{SourceKey, StreamIdentity},
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
-    source::{Outcome, Pacing, Recovery, printable_uri, supervise},
+    source::{
+        Pacing, printable_uri,
+        supervisor::{Outcome, Recovery, supervise},
+    },
     telemetry::{StreamTelemetry, Telemetry},
     track,
 };
@@ -210,21 +213,49 @@ struct Supervised {
     cancel: CancellationToken,
 }
 
-/// Why supervision with one model ended.
-enum Ended {
-    /// The source is over, or it was cancelled.
-    ForGood,
-    /// The model has changed.
-    ModelChanged(Arc<Model>),
-}
-
 impl Supervised {
-    /// Waits for the model, then supervises the source until it ends for good or is cancelled.
+    /// Waits for the model, then supervises the source until it ends for good or is cancelled. What is detected, and
+    /// with which version of the model, may change all the while.
     async fn run(mut self) {
-        let Some(mut model) = self.first_model().await else { return };
-        while let Ended::ModelChanged(changed) = self.supervise(&model).await {
-            info!(source = %self.stream.key, model = %changed.info().name, "model changed");
-            model = changed;
+        let Some(first) = self.first_model().await else { return };
+        let desired = self.desired.borrow_and_update().clone();
+        let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
+        let model = Arc::new(ArcSwap::new(first));
+        let attempt = |events| {
+            ready(Ok(Attempt {
+                stream: Arc::clone(&self.stream),
+                input: desired.input.clone(),
+                pacing: self.pacing,
+                detection: Arc::clone(&settings),
+                model: Arc::clone(&model),
+                telemetry: Arc::clone(&self.telemetry),
+                events,
+                frames: self.frames.clone(),
+                tap: self.tap.clone(),
+            }))
+        };
+        let engine = Arc::clone(&self.engine);
+        let recovery = recovery_of(&desired);
+        let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &self.cancel, attempt);
+        tokio::pin!(supervised);
+        let (mut told, mut models) = (self.desired.clone(), self.model.clone());
+        loop {
+            tokio::select! {
+                outcome = &mut supervised => {
+                    if let Outcome::GaveUp(failure) = outcome {
+                        warn!(source = %self.stream.key, %failure, "given up");
+                    }
+                    return;
+                }
+                Ok(()) = told.changed() => {}
+                Ok(()) = models.changed() => {
+                    // A version that cannot be opened is reported where it is opened; the source keeps the one it has.
+                    if let ModelState::Ready(opened) = &*models.borrow_and_update() {
+                        model.store(Arc::clone(opened));
+                    }
+                }
+            }
+            settings.store(Arc::new(self.settings(&told.borrow_and_update(), &model.load())));
         }
     }
 
@@ -236,55 +267,6 @@ impl Supervised {
             state = ready => match state.as_deref() {
                 Ok(ModelState::Ready(model)) => Some(Arc::clone(model)),
                 _ => None,
-            }
-        }
-    }
-
-    /// Supervises the source with `model`. Detection settings may change all the while.
-    async fn supervise(&mut self, model: &Arc<Model>) -> Ended {
-        let desired = self.desired.borrow_and_update().clone();
-        let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, model)));
-        let cancel = self.cancel.child_token();
-        let attempt = |events| {
-            let attempt = Attempt {
-                stream: Arc::clone(&self.stream),
-                input: desired.input.clone(),
-                pacing: self.pacing,
-                detection: Arc::clone(&settings),
-                model: Arc::clone(model),
-                telemetry: Arc::clone(&self.telemetry),
-                events,
-                frames: self.frames.clone(),
-                tap: self.tap.clone(),
-            };
-            ready(Ok(attempt))
-        };
-        let engine = Arc::clone(&self.engine);
-        let recovery = recovery_of(&desired);
-        let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &cancel, attempt);
-        tokio::pin!(supervised);
-        let (mut told, mut models) = (self.desired.clone(), self.model.clone());
-        loop {
-            tokio::select! {
-                outcome = &mut supervised => {
-                    if let Outcome::GaveUp(failure) = outcome {
-                        warn!(source = %self.stream.key, %failure, "given up");
-                    }
-                    return Ended::ForGood;
-                }
-                Ok(()) = told.changed() => {
-                    settings.store(Arc::new(self.settings(&told.borrow_and_update(), model)));
-                }
-                Ok(()) = models.changed() => {
-                    let opened = match &*models.borrow_and_update() {
-                        ModelState::Ready(opened) => Arc::clone(opened),
-                        // It is reported where it is opened, and the source goes on with the one it has.
-                        ModelState::Opening | ModelState::Failed(_) => continue,
-                    };
-                    cancel.cancel();
-                    supervised.await;
-                    return Ended::ModelChanged(opened);
-                }
             }
         }
     }

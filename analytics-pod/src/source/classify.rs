@@ -75,7 +75,7 @@ pub(super) fn classify(report: &Report, origin: &Origin) -> Failure {
     }
     let (reason, sentence) = by_text(report, origin)
         .or_else(|| by_resource(report, origin))
-        .or_else(|| by_stream(report))
+        .or_else(|| by_stream(report, origin))
         .unwrap_or((Reason::PipelineFailed, "failed"));
     let said = origin.redact(report.error.message());
     Failure::new(reason, format!("{uri}: {sentence} (GStreamer: {})", said.trim_end_matches('.')))
@@ -155,7 +155,7 @@ fn by_resource(report: &Report, origin: &Origin) -> Option<(Reason, &'static str
     })
 }
 
-fn by_stream(report: &Report) -> Option<(Reason, &'static str)> {
+fn by_stream(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
     if report.error.matches(gst::CoreError::MissingPlugin) {
         return Some((Reason::MissingElement, "a GStreamer plug-in for it is not installed"));
     }
@@ -168,17 +168,20 @@ fn by_stream(report: &Report) -> Option<(Reason, &'static str)> {
             (Reason::CorruptStream, "the file or stream is damaged")
         }
         gst::StreamError::Decrypt | gst::StreamError::DecryptNokey => (Reason::UnsupportedCodec, "it is encrypted"),
+        // All that souphttpsrc says of a connection that it could not make, or that broke.
+        gst::StreamError::Failed if origin.address.is_some() => {
+            (Reason::ConnectionLost, "the server broke the connection, or did not answer in time")
+        }
         gst::StreamError::Failed => (Reason::CorruptStream, "its data cannot be read on"),
         _ => return None,
     })
 }
 
-/// GStreamer does not say why a connection failed; a second try by hand does. Gives `failure` back where that one
-/// succeeds or takes too long.
+/// GStreamer does not say why a connection failed before anything came over it; a second try by hand does. Gives
+/// `failure` back where that one succeeds or takes too long.
 pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
-    let Some((host, port)) = origin.address.clone().filter(|_| failure.reason == Reason::HostUnreachable) else {
-        return failure;
-    };
+    let unexplained = matches!(failure.reason, Reason::HostUnreachable | Reason::ConnectionLost);
+    let Some((host, port)) = origin.address.clone().filter(|_| unexplained) else { return failure };
     let uri = &origin.uri;
     let connected = within("source-diagnosis", DIAGNOSIS_TIMEOUT, move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map_err(|_| Connection::UnknownName)?;

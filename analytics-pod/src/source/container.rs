@@ -46,16 +46,21 @@ pub(super) fn pipeline(
         }
     });
 
-    let weak_sink = sink.downgrade();
-    let failures = Arc::clone(shared);
-    parsebin.connect_no_more_pads(move |_| {
-        if weak_sink.upgrade().is_some_and(|sink| !is_linked(&sink)) {
-            failures.fail(Failure::new(
-                Reason::UnsupportedCodec,
-                format!("{}: there is no video in it that this pod can read", failures.origin().uri),
-            ));
-        }
-    });
+    // A file with several streams has been looked through when there are no more pads, one with a single stream when it
+    // is drained.
+    for looked_through in ["no-more-pads", "drained"] {
+        let weak_sink = sink.downgrade();
+        let failures = Arc::clone(shared);
+        parsebin.connect(looked_through, false, move |_| {
+            if weak_sink.upgrade().is_some_and(|sink| !is_linked(&sink)) {
+                failures.fail(Failure::new(
+                    Reason::UnsupportedCodec,
+                    format!("{}: there is no video in it that this pod can read", failures.origin().uri),
+                ));
+            }
+            None
+        });
+    }
     Ok(Plan { pipeline, arrivals: None })
 }
 

@@ -22,6 +22,7 @@ mod playback;
 mod queue;
 mod reader;
 mod rtsp;
+mod sim;
 pub mod supervisor;
 mod test_pattern;
 
@@ -165,6 +166,7 @@ pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> 
         "http" | "https" => Box::new(Reader::open(http::Http::new(input, pacing), input, pacing, telemetry)?),
         "file" if image::is_image(&input.uri) => Box::new(image::Picture::open(input, pacing, telemetry)?),
         "file" => Box::new(Reader::open(file::VideoFile::new(input, pacing), input, pacing, telemetry)?),
+        "sim" => Box::new(sim::Street::open(input, pacing, telemetry)?),
         "test" => Box::new(Reader::open(test_pattern::TestPattern::new(input, pacing)?, input, pacing, telemetry)?),
         scheme => {
             let what = if KNOWN_SCHEMES.contains(&scheme) {

@@ -39,6 +39,11 @@ impl Pacer {
         Self { pacing, interval: interval.max(Duration::from_nanos(1)), start, next: 0 }
     }
 
+    /// The frame that comes next, unless it is too late by then.
+    pub(super) fn next_index(&self) -> u64 {
+        self.next
+    }
+
     /// Waits for the next frame, up to `timeout`. Skipped frames count as received and dropped.
     pub(super) fn wait(&mut self, timeout: Duration, telemetry: &StreamTelemetry) -> Option<Due> {
         let due = match self.poll(Instant::now()) {

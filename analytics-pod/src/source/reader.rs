@@ -258,8 +258,9 @@ impl AccessUnits for Reader {
                     let end = round.progress.end();
                     self.begin_round(end)?;
                 }
+                Err(problem) if round.progress.units() > 0 => return Err(self.settings.recipe.explain(problem)),
                 Err(problem) => {
-                    if round.progress.units() > 0 || !self.settings.recipe.fall_back(&problem) {
+                    if !self.settings.recipe.fall_back(&problem) {
                         let failure = self.settings.recipe.explain(problem);
                         return Err(diagnose(failure, &self.settings.origin));
                     }

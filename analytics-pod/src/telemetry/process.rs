@@ -150,7 +150,7 @@ impl CpuGroup {
             ["rtsp", "rtp", "udpsrc", "multiqueue", "typefind", "queue", "source", "souphttpsrc"];
         if name.starts_with("decode") || name.starts_with("av:") {
             Self::Decode
-        } else if name.starts_with("infer") {
+        } else if name.starts_with("detect") {
             Self::Infer
         } else if name.starts_with("publish") {
             Self::Publish
@@ -231,7 +231,7 @@ mod tests {
         for (name, group) in [
             ("decode-0", CpuGroup::Decode),
             ("av:h264:df0", CpuGroup::Decode),
-            ("infer-1", CpuGroup::Infer),
+            ("detect-1", CpuGroup::Infer),
             ("publish", CpuGroup::Publish),
             ("publish-stdout", CpuGroup::Publish),
             ("rtpjitterbuffer", CpuGroup::Receive),

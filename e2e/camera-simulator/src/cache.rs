@@ -15,8 +15,7 @@ use street_scenes::{Picture, Scene};
 use crate::{
     clip::{AccessUnit, Clip, Format},
     config::SceneConfig,
-    elements::ElementError,
-    encode,
+    encode::{self, EncodeError},
 };
 
 /// Changes whenever a file written before no longer means the same.
@@ -66,7 +65,7 @@ impl Cache {
     }
 
     /// The file of a scene.
-    pub(crate) fn path(&self, config: &SceneConfig) -> Result<PathBuf, ElementError> {
+    pub(crate) fn path(&self, config: &SceneConfig) -> Result<PathBuf, EncodeError> {
         Ok(self.folder.join(format!("{}.clip", key(config)?)))
     }
 
@@ -101,12 +100,12 @@ impl Cache {
 
 /// The digest of all that decides how a scene looks encoded: its settings, the encoder with its properties and version,
 /// and three of its pictures, which change when the renderer does.
-fn key(config: &SceneConfig) -> Result<String, ElementError> {
+fn key(config: &SceneConfig) -> Result<String, EncodeError> {
     let (encoder, properties) = encode::encoder(config);
     let mut digest = Sha256::new();
     digest.update(VERSION);
     digest.update(format!("{config:?}{encoder}{properties:?}{}", crate::elements::plugin_version(encoder)?));
-    let scene = Scene::new(&config.settings());
+    let scene = Scene::new(&config.settings())?;
     let mut picture = Picture::new(config.width, config.height);
     let frames = config.loop_frames();
     for frame in [0, frames / 3, 2 * frames / 3] {

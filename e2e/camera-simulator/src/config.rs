@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn the_demo_cameras_are_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/demo/cameras.yaml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/demo/simulator/cameras.yaml");
         let config = Config::load(&path).unwrap();
         let ports: Vec<_> = config.cameras.iter().map(|camera| camera.port).collect();
         assert_eq!(ports, [18554, 18555, 18556, 18557]);

@@ -20,6 +20,9 @@ pub enum EncodeError {
     /// An element is missing or does not fit.
     #[error(transparent)]
     Element(#[from] ElementError),
+    /// The scene cannot be drawn.
+    #[error(transparent)]
+    Scene(#[from] street_scenes::SettingsError),
     /// The pipeline broke.
     #[error("{element} failed: {message}")]
     Pipeline {
@@ -134,7 +137,7 @@ pub(crate) fn encode(config: &SceneConfig, arrived: impl FnMut()) -> Result<Clip
     pipeline.add_many([&source, &encoder, &sink]).map_err(ElementError::from)?;
     gst::Element::link_many([&source, &encoder, &sink]).map_err(ElementError::from)?;
 
-    let scene = Scene::new(&config.settings());
+    let scene = Scene::new(&config.settings())?;
     let mut drawn = Picture::new(config.width, config.height);
     let mut next = 0;
     let duration = gst::ClockTime::SECOND / u64::from(config.fps);

@@ -11,7 +11,7 @@ use crate::{
     elements::{self, ElementError},
     encode::{self, EncodeError, StopOnDrop},
     library::{Library, LibraryError, Progress},
-    truth,
+    truth::{self, TruthError},
 };
 
 /// The longest that writing one file may take.
@@ -39,6 +39,9 @@ pub enum ExportError {
     /// There is nothing to write.
     #[error(transparent)]
     Library(#[from] LibraryError),
+    /// A scene has no ground truth.
+    #[error(transparent)]
+    Truth(#[from] TruthError),
     /// The container cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Mux {
@@ -107,10 +110,7 @@ pub fn export(
         }
         if let Some(scene) = camera.shown_scene() {
             let truth_path = folder.join(format!("{}.truth.jsonl", camera.name));
-            truth::lines(&scene)
-                .map_err(std::io::Error::from)
-                .and_then(|lines| std::fs::write(&truth_path, lines))
-                .map_err(refuse(&truth_path))?;
+            std::fs::write(&truth_path, truth::lines(&scene)?).map_err(refuse(&truth_path))?;
         }
         written.push(path);
     }

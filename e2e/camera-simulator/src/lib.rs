@@ -46,3 +46,4 @@ pub use library::{LibraryError, Progress, Silent};
 pub use nal::is_reference;
 pub use sent::{CAPACITY as SENT_CAPACITY, SentFrame};
 pub use simulator::{Ready, Simulator, SimulatorError};
+pub use truth::TruthError;

@@ -14,7 +14,6 @@ use crate::{
     cache::{Cache, CacheError},
     clip::Clip,
     config::{CameraConfig, SceneConfig},
-    elements::ElementError,
     encode::{self, EncodeError},
     file::{self, FileError},
 };
@@ -25,9 +24,6 @@ pub enum LibraryError {
     /// A scene cannot be encoded.
     #[error("cannot encode a scene: {0}")]
     Encode(#[from] EncodeError),
-    /// The encoder is missing.
-    #[error(transparent)]
-    Element(#[from] ElementError),
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),

@@ -10,7 +10,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use url::Url;
 
 use crate::cli::{BenchArgs, Codec};
 
@@ -25,7 +24,7 @@ const ANSWER_LIMIT: u64 = 64 << 20;
 
 /// Simulated cameras that cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CameraError {
+pub enum CameraError {
     /// The program is not there.
     #[error("cannot start {}: {source}; build it with `cargo build --release -p camera-simulator`", path.display())]
     Start {
@@ -47,7 +46,7 @@ pub(super) struct Cameras {
     program: Child,
     control: String,
     /// Names and URIs, in order.
-    pub(super) uris: Vec<(String, Url)>,
+    pub(super) uris: Vec<(String, String)>,
     agent: ureq::Agent,
 }
 
@@ -60,7 +59,7 @@ struct Ready {
 #[derive(Deserialize)]
 struct Camera {
     name: String,
-    uri: Url,
+    uri: String,
 }
 
 /// One sending: how often the loop had been played, the frame's number in it, Unix microseconds.

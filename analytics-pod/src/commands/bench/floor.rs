@@ -29,7 +29,7 @@ const DECODE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A floor that cannot be measured.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FloorError {
+pub enum FloorError {
     /// The source gave nothing to decode.
     #[error("the floor cannot be measured: {0}")]
     Source(#[from] Failure),
@@ -84,10 +84,8 @@ impl Recording {
         let fail = |error: &dyn std::fmt::Display| FloorError::Decoder(error.to_string());
         let pipeline = gst::Pipeline::new();
         let feed = gst_app::AppSrc::builder().caps(&self.caps).format(gst::Format::Time).build();
-        let sink = gst::ElementFactory::make("fakesink")
-            .property("sync", false)
-            .build()
-            .map_err(|error| fail(&error))?;
+        let sink =
+            gst::ElementFactory::make("fakesink").property("sync", false).build().map_err(|error| fail(&error))?;
         let elements = [feed.upcast_ref(), &decoder, &sink];
         pipeline.add_many(elements).and_then(|()| gst::Element::link_many(elements)).map_err(|error| fail(&error))?;
         let bus = pipeline.bus().ok_or_else(|| FloorError::Decoder("the pipeline has no bus".to_owned()))?;

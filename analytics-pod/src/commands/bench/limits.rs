@@ -35,7 +35,7 @@ pub(super) struct Limit {
 /// A `--limit` that cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("--limit {given}: {problem}; write p50, p95 or p99=100ms, cpu=80%, memory=1GiB or fps=29.5")]
-pub(crate) struct LimitError {
+pub struct LimitError {
     given: String,
     problem: &'static str,
 }

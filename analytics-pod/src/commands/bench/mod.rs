@@ -9,13 +9,7 @@ mod probe;
 mod report;
 mod round;
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use cameras::{CameraError, Cameras};
 use counters::Load;
@@ -31,7 +25,7 @@ use super::{
 use crate::{
     assign::{self, DesiredModel, DesiredSource},
     cli::{BenchArgs, OutputFormat},
-    engine::native::{NativeEngine, NativeEngineError, NativeSettings, available_cores},
+    engine::native::{NativeEngine, NativeSettings, available_cores},
     model::{Model, ModelError},
     pod::open_model,
     source::{Pacing, printable_uri},
@@ -72,12 +66,9 @@ pub enum BenchError {
     /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] NativeEngineError),
-    /// The working folder is gone.
-    #[error("the working folder cannot be used: {0}")]
-    Folder(#[from] io::Error),
+    /// The engine or the working folder cannot be used.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
     /// There are no simulated cameras.
     #[error(transparent)]
     Cameras(#[from] CameraError),
@@ -112,7 +103,10 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
     match args.output {
         OutputFormat::Json => {
-            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?
+            );
         }
         OutputFormat::Table => print!("{}", report.to_table()),
     }
@@ -137,7 +131,7 @@ fn sources(
     model: &DesiredModel,
 ) -> Result<Vec<Arc<DesiredSource>>, BenchError> {
     let uris = match cameras {
-        Some(cameras) => cameras.uris.iter().map(|(_, uri)| uri.to_string()).collect(),
+        Some(cameras) => cameras.uris.iter().map(|(_, uri)| uri.clone()).collect(),
         None => args.uris.clone(),
     };
     let loaded = assign::from_uris(&uris, model.clone(), &std::env::current_dir()?);
@@ -146,7 +140,7 @@ fn sources(
     }
     let set_up = |source: Arc<DesiredSource>| {
         let mut source = DesiredSource::clone(&source);
-        let camera = cameras.and_then(|cameras| cameras.uris.iter().find(|(_, uri)| *uri == source.input.uri));
+        let camera = cameras.and_then(|cameras| cameras.uris.iter().find(|(_, uri)| *uri == source.input.uri.as_str()));
         if let Some((name, _)) = camera {
             source.key.name = name.as_str().into();
         }
@@ -176,7 +170,7 @@ impl Bench<'_> {
         self.measure_floor(&recordings)?;
         for _ in 0..count {
             let round = Round {
-                engine: Arc::new(NativeEngine::new(&NativeSettings::default())?),
+                engine: Arc::new(NativeEngine::new(NativeSettings::default())?),
                 sources: &self.sources,
                 model: &self.desired,
                 pacing: self.pacing(),

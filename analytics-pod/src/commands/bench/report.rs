@@ -175,8 +175,7 @@ impl Trend {
         if points.len() < 3 || spread == 0.0 {
             return None;
         }
-        let slope =
-            points.iter().map(|(time, value)| (time - mean_time) * (value - mean_value)).sum::<f64>() / spread;
+        let slope = points.iter().map(|(time, value)| (time - mean_time) * (value - mean_value)).sum::<f64>() / spread;
         let residual: f64 =
             points.iter().map(|(time, value)| (value - mean_value - slope * (time - mean_time)).powi(2)).sum();
         let standard_error = (residual / (count - 2.0) / spread).sqrt();
@@ -196,20 +195,18 @@ impl Report {
             settings.sources, settings.video, settings.model, settings.seconds, settings.cores, settings.workers
         );
         let width = self.sources.iter().map(|source| source.name.len()).max().unwrap_or(0).max(6);
-        let _ = writeln!(
-            text,
-            "{:width$}  received/s  processed/s   p50 ms   p95 ms   p99 ms  not processed",
-            "SOURCE"
-        );
+        let _ =
+            writeln!(text, "{:width$}  received/s  processed/s   p50 ms   p95 ms   p99 ms  not processed", "SOURCE");
         for source in &self.sources {
             let dropped: Vec<_> = source.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+            let note = if dropped.is_empty() { "-".to_owned() } else { dropped.join(", ") };
             row(
                 &mut text,
                 width,
                 &source.name,
                 (source.received_fps, source.processed_fps),
                 source.latency_ms.as_ref(),
-                if dropped.is_empty() { "-" } else { &dropped.join(", ") },
+                &note,
             );
         }
         let total = &self.total;
@@ -293,7 +290,8 @@ impl Report {
         ];
         for (name, now, before) in figures {
             if let (Some(now), Some(before)) = (now, before.filter(|before| *before > 0.0)) {
-                let _ = writeln!(text, "  {name:17} {before:9.2} → {now:9.2}  ({:+.1} %)", (now / before - 1.0) * 100.0);
+                let _ =
+                    writeln!(text, "  {name:17} {before:9.2} → {now:9.2}  ({:+.1} %)", (now / before - 1.0) * 100.0);
             }
         }
         text
@@ -301,7 +299,8 @@ impl Report {
 }
 
 fn row(text: &mut String, width: usize, name: &str, fps: (f64, f64), latency: Option<&Latency>, note: &str) {
-    let cell = |of: fn(&Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1}", of(latency)));
+    let cell =
+        |of: fn(&Latency) -> f64| latency.map_or_else(|| "-".to_owned(), |latency| format!("{:.1}", of(latency)));
     let _ = writeln!(
         text,
         "{name:width$}  {:10.2}  {:11.2}  {:>7}  {:>7}  {:>7}  {note}",

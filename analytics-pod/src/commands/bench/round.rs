@@ -22,7 +22,7 @@ use super::{
 use crate::{
     assign::{DesiredModel, DesiredSource, DesiredState},
     commands::StopRequest,
-    engine::{Engine as _, FrameTap, native::NativeEngine},
+    engine::{FrameTap, native::NativeEngine},
     observation::Observation,
     pod::{Pod, PodSettings},
     sink::{ChannelSink, Sink},
@@ -47,7 +47,7 @@ const OBSERVATIONS: usize = 65_536;
 
 /// Why a part of the load cannot be measured.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RoundError {
+pub enum RoundError {
     /// A thread cannot start.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
@@ -100,12 +100,7 @@ pub(super) struct Round<'a> {
 
 impl Round<'_> {
     /// Runs it, and adds what it saw to `load` and `rounds`.
-    pub(super) async fn run(
-        self,
-        stop: &StopRequest,
-        load: &mut Load,
-        rounds: &mut Rounds,
-    ) -> Result<(), RoundError> {
+    pub(super) async fn run(self, stop: &StopRequest, load: &mut Load, rounds: &mut Rounds) -> Result<(), RoundError> {
         rounds.workers = self.engine.workers();
         let telemetry = Arc::new(Telemetry::default());
         let (sender, observations) = bounded(OBSERVATIONS);

@@ -50,7 +50,8 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
         findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
     }
     if !args.files.is_empty() && loaded.errors.is_empty() {
-        let count = format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
+        let count =
+            format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
         findings.push(Finding::good("manifest", "all", count));
     }
     loaded.state

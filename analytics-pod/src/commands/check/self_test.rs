@@ -12,7 +12,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::{
     assign::DesiredSource,
     engine::{
-        Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, InferredFrame, RunningAttempt as _,
+        Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, InferredFrame,
         native::{NativeEngine, NativeSettings},
     },
     model::Model,
@@ -29,7 +29,7 @@ const SHUT_DOWN: Duration = Duration::from_secs(5);
 
 /// What the first frame was; else why there is none.
 pub(super) fn first_frame(source: &DesiredSource, model: &Arc<Model>) -> Result<String, String> {
-    let engine = NativeEngine::new(&NativeSettings::default()).map_err(|error| error.to_string())?;
+    let engine = NativeEngine::new(NativeSettings::default()).map_err(|error| error.to_string())?;
     let (frames, inferred) = bounded(1);
     let (events, mut told) = unbounded_channel();
     let mut running = engine.start(Attempt {
@@ -37,7 +37,7 @@ pub(super) fn first_frame(source: &DesiredSource, model: &Arc<Model>) -> Result<
         input: source.input.clone(),
         pacing: Pacing::Live,
         detection: Arc::new(ArcSwap::from_pointee(DetectionSettings::default())),
-        model: Arc::clone(model),
+        model: Arc::new(ArcSwap::new(Arc::clone(model))),
         telemetry: Arc::new(StreamTelemetry::default()),
         events,
         frames,

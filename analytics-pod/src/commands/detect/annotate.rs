@@ -27,7 +27,7 @@ const LINE_PER_HEIGHT: u32 = 400;
 
 /// A picture that cannot be annotated.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AnnotateError {
+pub enum AnnotateError {
     /// The decoder's picture cannot be turned into RGB.
     #[error("the picture cannot be converted to RGB: {0}")]
     Convert(String),
@@ -66,14 +66,16 @@ impl KeptPicture {
             .map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let source = gst_video::VideoFrame::from_buffer_readable(self.buffer.clone(), &self.info)
             .map_err(|_| fail("the decoder's memory cannot be read"))?;
-        let buffer = gst::Buffer::with_size(target.size()).map_err(|error| AnnotateError::Convert(error.to_string()))?;
+        let buffer =
+            gst::Buffer::with_size(target.size()).map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let mut converted = gst_video::VideoFrame::from_buffer_writable(buffer, &target)
             .map_err(|_| fail("there is no memory for the picture"))?;
         converter.frame(&source, &mut converted);
         let stride = converted.plane_stride()[0] as usize;
         let data = converted.plane_data(0).map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let row = width as usize * 3;
-        let pixels = data.chunks(stride).take(height as usize).flat_map(|line| line.iter().take(row)).copied().collect();
+        let pixels =
+            data.chunks(stride).take(height as usize).flat_map(|line| line.iter().take(row)).copied().collect();
         RgbImage::from_raw(width, height, pixels).ok_or_else(|| fail("the converted picture is too small"))
     }
 }

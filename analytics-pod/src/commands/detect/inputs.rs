@@ -9,8 +9,7 @@ use std::{
 const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Endings of videos, without the dot, in lower case.
-const VIDEOS: [&str; 12] =
-    ["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "h264", "h265", "mjpeg"];
+const VIDEOS: [&str; 12] = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "ts", "mts", "m2ts", "h264", "h265", "mjpeg"];
 
 /// One picture or video.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(super) struct MediaFile {
 
 /// A path that cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum InputError {
+pub enum InputError {
     /// It cannot be read.
     #[error("{path}: {source}")]
     Read {

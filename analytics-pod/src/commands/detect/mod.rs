@@ -31,7 +31,7 @@ use crate::{
     cli::DetectArgs,
     engine::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,
-        native::{NativeEngine, NativeEngineError, NativeSettings},
+        native::{NativeEngine, NativeSettings},
     },
     model::{Model, ModelError},
     observation::{DEFAULT_NAMESPACE, Observation, SourceKey, StreamIdentity},
@@ -60,8 +60,8 @@ pub enum DetectError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] NativeEngineError),
+    #[error("the engine cannot start: {0}")]
+    Engine(io::Error),
     /// The folder for annotated pictures cannot be made.
     #[error("--annotate {path}: {source}")]
     AnnotateFolder {
@@ -89,7 +89,7 @@ pub fn detect(args: &DetectArgs, stop: &StopRequest) -> Result<ExitCode, DetectE
             .map_err(|source| DetectError::AnnotateFolder { path: folder.display().to_string(), source })?;
     }
     let model = open_model(&*models::named(&args.model)?)?;
-    let engine = NativeEngine::new(&NativeSettings::default())?;
+    let engine = NativeEngine::new(NativeSettings::default()).map_err(DetectError::Engine)?;
     let outcome = Detector::new(args, &engine, model, &files).run(&files, stop);
     engine.shut_down(SHUT_DOWN);
     outcome
@@ -117,8 +117,7 @@ struct Job<'a> {
 
 impl<'a> Detector<'a> {
     fn new(args: &'a DetectArgs, engine: &'a NativeEngine, model: Arc<Model>, files: &[MediaFile]) -> Self {
-        let settings =
-            DetectionSettings { confidence: args.confidence, iou: args.iou, ..DetectionSettings::default() };
+        let settings = DetectionSettings { confidence: args.confidence, iou: args.iou, ..DetectionSettings::default() };
         let progress = ProgressBar::new(files.iter().map(|file| file.bytes).sum());
         progress.set_style(
             ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {elapsed} (about {eta} left)")
@@ -193,7 +192,7 @@ impl<'a> Detector<'a> {
             input: Input { uri, credentials: None, transport: Transport::default(), repeat: false },
             pacing: Pacing::Lossless,
             detection: self.settings.clone(),
-            model: self.model.clone(),
+            model: Arc::new(ArcSwap::new(self.model.clone())),
             telemetry: telemetry.clone(),
             events,
             frames,

@@ -200,12 +200,12 @@ impl<'a> Attempt<'a> {
         self.dropped(DropReason::Undecodable, lost as u64);
         let decoder = self.decoder()?;
         let start = ThreadTime::now();
-        let decoded = decoder.decode(unit.buffer);
+        let result = decoder.decode(unit.buffer);
         let spent = start.elapsed();
         let pictures = decoder.pictures();
         self.stream.telemetry.add_stage(Stage::Decode, spent);
         self.pictures(pictures);
-        if let Err(error) = decoded {
+        if let Err(error) = result {
             tracing::debug!(source = %self.stream.identity.key, %error, "the decoder gave up; waiting for a key frame");
             self.decoder = None;
             let lost = self.pending.clear() as u64;

@@ -9,25 +9,43 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_video::{self as gst_video, VideoInfo};
 
 use super::stream::Decoded;
-use crate::source::{Failure, Reason};
+use crate::source::{Failure, Reason, elements::Element};
 
 /// How long a decoder may take to start.
 const STATE_CHANGE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
-/// A decoder element known to be good, and the Debian package that brings it.
+/// A decoder known to be good.
 struct Known {
     media_type: &'static str,
     codec: &'static str,
-    element: &'static str,
-    package: &'static str,
+    element: Element,
 }
 
+const LIBAV: &str = "gstreamer1.0-libav";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+
 const KNOWN: [Known; 4] = [
-    Known { media_type: "video/x-h264", codec: "H.264", element: "avdec_h264", package: "gstreamer1.0-libav" },
-    Known { media_type: "video/x-h265", codec: "H.265", element: "avdec_h265", package: "gstreamer1.0-libav" },
-    Known { media_type: "image/jpeg", codec: "JPEG", element: "jpegdec", package: "gstreamer1.0-plugins-good" },
-    Known { media_type: "image/png", codec: "PNG", element: "pngdec", package: "gstreamer1.0-plugins-good" },
+    known("video/x-h264", "H.264", "avdec_h264", LIBAV, &["max-threads", "output-corrupt"]),
+    known("video/x-h265", "H.265", "avdec_h265", LIBAV, &["max-threads", "output-corrupt"]),
+    known("image/jpeg", "JPEG", "jpegdec", GOOD, &[]),
+    known("image/png", "PNG", "pngdec", GOOD, &[]),
 ];
+
+const fn known(
+    media_type: &'static str,
+    codec: &'static str,
+    name: &'static str,
+    package: &'static str,
+    properties: &'static [&'static str],
+) -> Known {
+    Known { media_type, codec, element: Element { name, package, properties } }
+}
+
+/// The decoders of the usual codecs. One that is missing matters only where a source needs it.
+#[must_use]
+pub fn elements() -> Vec<Element> {
+    KNOWN.iter().map(|known| known.element).collect()
+}
 
 const RAW: &str = "video/x-raw";
 
@@ -260,15 +278,15 @@ fn exit_pad(output: &Arc<Output>) -> gst::Pad {
 fn make(caps: &gst::Caps) -> Result<gst::Element, Failure> {
     let media_type = media_type(caps);
     let element = match KNOWN.iter().find(|known| known.media_type == media_type) {
-        Some(known) => gst::ElementFactory::make(known.element).build().map_err(|_| {
-            Failure::new(
-                Reason::MissingElement,
-                format!(
-                    "decoding {} needs the GStreamer element {}: install the package {}",
-                    known.codec, known.element, known.package
-                ),
-            )
-        })?,
+        Some(known) => {
+            known.element.check()?;
+            gst::ElementFactory::make(known.element.name).build().map_err(|_| {
+                Failure::new(
+                    Reason::MissingElement,
+                    format!("the GStreamer element {} cannot be made", known.element.name),
+                )
+            })?
+        }
         None => any_software_decoder(caps).ok_or_else(|| {
             Failure::new(
                 Reason::UnsupportedCodec,

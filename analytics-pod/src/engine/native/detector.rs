@@ -2,7 +2,15 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::model::{InferenceError, Model, ModelInfo, Placement, RunOutput, Session, Thresholds};
+
+/// Which model a source uses at the moment.
+pub(super) trait ModelChoice: Send + Sync {
+    /// The model for the next frame.
+    fn current(&self) -> Arc<dyn Detector>;
+}
 
 /// Opens sessions; [`Model`] in production.
 pub(super) trait Detector: Send + Sync {
@@ -10,7 +18,7 @@ pub(super) trait Detector: Send + Sync {
     fn info(&self) -> &Arc<ModelInfo>;
     /// A session for one thread.
     fn session(&self) -> Result<Box<dyn DetectorSession>, InferenceError>;
-    /// The same for the same model; not used again while a session of it lives.
+    /// The same for the same model; no other model has it while this one is held.
     fn id(&self) -> usize;
 }
 
@@ -20,6 +28,12 @@ pub(super) trait DetectorSession {
     fn input(&mut self, index: usize) -> &mut [f32];
     /// See [`Session::run`].
     fn run(&mut self, pictures: &[(Placement, Thresholds)]) -> Result<RunOutput, InferenceError>;
+}
+
+impl ModelChoice for ArcSwap<Model> {
+    fn current(&self) -> Arc<dyn Detector> {
+        Arc::new(self.load_full())
+    }
 }
 
 impl Detector for Arc<Model> {

@@ -21,14 +21,15 @@ mod tests;
 mod worker;
 
 use std::{
+    io,
     sync::{Arc, Condvar, Mutex, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
 
 pub use cores::{ThreadPolicy, available_cores};
-use detector::Detector;
-use gstreamer as gst;
+pub use decoder::elements;
+use detector::ModelChoice;
 use scheduler::{LaneId, Scheduler};
 use stream::Stream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -49,20 +50,10 @@ impl Default for NativeSettings {
     }
 }
 
-/// Why the engine cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum NativeEngineError {
-    /// GStreamer does not start.
-    #[error("GStreamer does not start: {0}")]
-    GStreamer(#[from] gst::glib::Error),
-    /// A worker's thread does not start.
-    #[error("a thread for the detector does not start: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
 /// See the module.
 pub struct NativeEngine {
     shared: Arc<Shared>,
+    workers: usize,
 }
 
 struct Shared {
@@ -113,13 +104,16 @@ impl Shared {
 
 impl NativeEngine {
     /// Starts the workers.
-    pub fn new(settings: &NativeSettings) -> Result<Self, NativeEngineError> {
-        gst::init()?;
-        let workers = settings.threads.workers.max(1);
-        tracing::debug!(workers, why = %settings.threads.why, "the detector's threads");
+    ///
+    /// # Errors
+    /// Where a thread cannot be had.
+    pub fn new(settings: NativeSettings) -> io::Result<Self> {
+        let ThreadPolicy { workers, why, .. } = settings.threads;
+        let workers = workers.max(1);
+        tracing::debug!(workers, %why, "the detector's threads");
         let life = Mutex::new(Life { open: true, workers: 0, attempts: 0, streams: Vec::new() });
         let shared = Arc::new(Shared { scheduler: Scheduler::new(workers), life, changed: Condvar::new() });
-        let engine = Self { shared };
+        let engine = Self { shared, workers };
         for worker in 0..workers {
             let shared = engine.shared.clone();
             engine.shared.life().workers += 1;
@@ -130,6 +124,12 @@ impl NativeEngine {
             })?;
         }
         Ok(engine)
+    }
+
+    /// Threads of the detector.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// [`Engine::start`] with the model and the input by their contracts.
@@ -186,8 +186,8 @@ impl Engine for NativeEngine {
 
     fn start(&self, attempt: Attempt) -> Box<dyn RunningAttempt> {
         let Attempt { stream, input, pacing, detection, model, telemetry, events, frames, tap } = attempt;
-        let detector: Arc<dyn Detector> = Arc::new(model);
-        let stream = Stream::new(stream, pacing, detection, detector, telemetry, frames, tap);
+        let model: Arc<dyn ModelChoice> = model;
+        let stream = Stream::new(stream, pacing, detection, model, telemetry, frames, tap);
         self.begin(stream, move |stream| source::open(&input, stream.pacing, &stream.telemetry), events)
     }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    detector::Detector,
     fair::FairQueue,
     stream::{Frame, Stream},
 };
@@ -17,6 +18,7 @@ pub(super) type LaneId = u64;
 pub(super) struct Job {
     pub(super) lane: LaneId,
     pub(super) stream: Arc<Stream>,
+    pub(super) detector: Arc<dyn Detector>,
     pub(super) frame: Frame,
     /// Counts the frames taken from this source, from 0.
     pub(super) ticket: u64,
@@ -54,6 +56,8 @@ struct State {
 
 struct Lane {
     stream: Arc<Stream>,
+    /// The model of the last frame taken.
+    model: Option<usize>,
     slot: Option<Frame>,
     in_flight: usize,
     taken: u64,
@@ -104,7 +108,7 @@ impl Scheduler {
         let id = state.next_lane;
         state.next_lane += 1;
         state.queue.add(id, stream.detection.load().weight);
-        let lane = Lane { stream, slot: None, in_flight: 0, taken: 0, changed: Arc::new(Condvar::new()) };
+        let lane = Lane { stream, model: None, slot: None, in_flight: 0, taken: 0, changed: Arc::new(Condvar::new()) };
         state.lanes.insert(id, lane);
         id
     }
@@ -114,9 +118,7 @@ impl Scheduler {
         let mut state = self.lock();
         state.queue.remove(id);
         let Some(lane) = state.lanes.remove(&id) else { return };
-        let model = lane.stream.detector.id();
-        if state.lanes.values().all(|lane| lane.stream.detector.id() != model) {
-            state.retired += 1;
+        if state.retire(lane.model) {
             self.wake_all(&mut state);
         }
     }
@@ -201,9 +203,13 @@ impl Scheduler {
             }
             if state.seen[worker] != state.retired {
                 state.seen[worker] = state.retired;
-                return Work::KeepModels(state.lanes.values().map(|lane| lane.stream.detector.id()).collect());
+                return Work::KeepModels(state.lanes.values().filter_map(|lane| lane.model).collect());
             }
+            let retired = state.retired;
             if let Some(jobs) = state.next_jobs(self.wake.len()) {
+                if state.retired != retired {
+                    self.wake_all(&mut state);
+                }
                 return Work::Infer(jobs);
             }
             state.idle.push(worker);
@@ -228,24 +234,37 @@ impl State {
     /// The next frame, and others for the same run as far as the model takes them.
     fn next_jobs(&mut self, workers: usize) -> Option<Vec<Job>> {
         let Self { queue, lanes, .. } = self;
-        let eligible = |id: &LaneId| lanes.get(id).is_some_and(|lane| lane.is_eligible(workers));
-        let first = queue.take(|id| eligible(&id))?;
-        let detector = lanes.get(&first)?.stream.detector.clone();
-        let (model, batch) = (detector.id(), detector.info().input.max_batch.max(1));
+        let is_eligible = |id: &LaneId| lanes.get(id).is_some_and(|lane| lane.is_eligible(workers));
+        let first = queue.take(|id| is_eligible(&id))?;
+        let detector = lanes.get(&first)?.stream.model.current();
+        let batch = detector.info().input.max_batch.max(1);
         let mut chosen = vec![first];
         while chosen.len() < batch {
-            let same = |id| lanes.get(&id).is_some_and(|lane| lane.stream.detector.id() == model);
-            let Some(next) = queue.take(|id| eligible(&id) && same(id)) else { break };
+            let same = |id| lanes.get(&id).is_some_and(|lane| lane.stream.model.current().id() == detector.id());
+            let Some(next) = queue.take(|id| is_eligible(&id) && same(id)) else { break };
             chosen.push(next);
         }
-        let jobs = chosen.into_iter().filter_map(|id| {
-            let lane = lanes.get_mut(&id)?;
-            let frame = lane.slot.take()?;
+        let mut jobs = Vec::with_capacity(chosen.len());
+        for id in chosen {
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            let Some(frame) = lane.slot.take() else { continue };
+            let before = lane.model.replace(detector.id());
+            let (stream, ticket) = (lane.stream.clone(), lane.taken);
             lane.in_flight += 1;
             lane.taken += 1;
             lane.changed.notify_all();
-            Some(Job { lane: id, stream: lane.stream.clone(), frame, ticket: lane.taken - 1 })
-        });
-        Some(jobs.collect())
+            if before != Some(detector.id()) {
+                self.retire(before);
+            }
+            jobs.push(Job { lane: id, stream, detector: detector.clone(), frame, ticket });
+        }
+        Some(jobs)
+    }
+
+    /// A source does not use `model` any more. Whether nobody does.
+    fn retire(&mut self, model: Option<usize>) -> bool {
+        let unused = model.is_some() && self.lanes.values().all(|lane| lane.model != model);
+        self.retired += u64::from(unused);
+        unused
     }
 }

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 use gstreamer as gst;
 use gstreamer_video::VideoInfo;
 
-use super::{detector::Detector, reorder::Reorder};
+use super::{detector::ModelChoice, reorder::Reorder};
 use crate::{
     engine::{DetectionSettings, FrameTap, InferredFrame},
     observation::{Capture, StreamIdentity},
@@ -70,7 +70,7 @@ pub(super) struct Stream {
     pub(super) identity: Arc<StreamIdentity>,
     pub(super) pacing: Pacing,
     pub(super) detection: Arc<ArcSwap<DetectionSettings>>,
-    pub(super) detector: Arc<dyn Detector>,
+    pub(super) model: Arc<dyn ModelChoice>,
     pub(super) telemetry: Arc<StreamTelemetry>,
     pub(super) tap: Option<Arc<dyn FrameTap>>,
     pub(super) stop: Stop,
@@ -90,13 +90,13 @@ impl Stream {
         identity: Arc<StreamIdentity>,
         pacing: Pacing,
         detection: Arc<ArcSwap<DetectionSettings>>,
-        detector: Arc<dyn Detector>,
+        model: Arc<dyn ModelChoice>,
         telemetry: Arc<StreamTelemetry>,
         frames: Sender<InferredFrame>,
         tap: Option<Arc<dyn FrameTap>>,
     ) -> Self {
         let outbox = Mutex::new(Outbox { order: Reorder::new(), busy: false });
-        Self { identity, pacing, detection, detector, telemetry, tap, stop: Stop::new(), frames, outbox }
+        Self { identity, pacing, detection, model, telemetry, tap, stop: Stop::new(), frames, outbox }
     }
 
     /// The frame that was taken as number `ticket` is done (`None`: without a result). Sends what is next in order;

@@ -13,14 +13,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use gstreamer::prelude::*;
+use gstreamer::{self as gst, prelude::*};
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{detector::DetectorSession, *};
+use super::{
+    detector::{Detector, DetectorSession},
+    *,
+};
 use crate::{
     engine::{DetectionSettings, FrameTap, InferredFrame},
     model::{
@@ -90,6 +93,12 @@ struct FakeSession {
     cost: Duration,
     batches: Arc<Mutex<Vec<usize>>>,
     fails: bool,
+}
+
+impl ModelChoice for ArcSwap<FakeDetector> {
+    fn current(&self) -> Arc<dyn Detector> {
+        self.load_full()
+    }
 }
 
 impl Detector for FakeDetector {
@@ -252,7 +261,8 @@ struct Options {
 
 fn engine(workers: usize) -> NativeEngine {
     let threads = ThreadPolicy::with_workers(NonZero::new(workers).unwrap());
-    NativeEngine::new(&NativeSettings { threads }).unwrap()
+    gst::init().unwrap();
+    NativeEngine::new(NativeSettings { threads }).unwrap()
 }
 
 fn start(engine: &NativeEngine, detector: &Arc<FakeDetector>, steps: Vec<Step>, options: Options) -> Running {
@@ -265,7 +275,7 @@ fn start(engine: &NativeEngine, detector: &Arc<FakeDetector>, steps: Vec<Step>, 
         Arc::new(identity),
         pacing,
         Arc::new(ArcSwap::from_pointee(options.settings)),
-        detector.clone(),
+        Arc::new(ArcSwap::new(detector.clone())),
         telemetry.clone(),
         sender,
         options.tap,
@@ -344,8 +354,8 @@ fn brightness_survives_decoding_and_conversion() {
             ("x264enc tune=zerolatency qp-max=10 ! video/x-h264,stream-format=avc", "bt601"),
         ] {
             let steps = encoded(&format!(
-                "videotestsrc num-buffers=5 pattern={pattern} ! \
-                 video/x-raw,format=I420,width=66,height=50,colorimetry={colorimetry} ! {encoder}"
+                "videotestsrc num-buffers=5 pattern={pattern} ! video/x-raw,format=RGB,width=66,height=50 ! \
+                 videoconvert ! video/x-raw,format=I420,colorimetry={colorimetry} ! {encoder}"
             ));
             let (frames, end, _) = start(&engine, &detector, steps, Options::default()).finish();
             assert_eq!((frames.len(), end), (5, AttemptEnd::Completed), "{encoder}");
@@ -447,7 +457,7 @@ fn frames_of_several_sources_are_batched() {
         assert!(frames.windows(2).all(|pair| pair[0].number < pair[1].number));
     }
     let batches = detector.batches.lock().unwrap();
-    assert!(batches.iter().any(|&size| size == 4) && batches.len() < 160, "{batches:?}");
+    assert!(batches.contains(&4) && batches.len() < 160, "{batches:?}");
 }
 
 #[test]

@@ -26,14 +26,15 @@ pub(super) fn run(worker: usize, scheduler: &Scheduler) {
     loop {
         match scheduler.take(worker) {
             Work::Leave => return,
-            Work::KeepModels(models) => benches.retain(|bench| models.contains(&bench.model)),
+            Work::KeepModels(models) => benches.retain(|bench| models.contains(&bench.detector.id())),
             Work::Infer(jobs) => {
-                let Some(detector) = jobs.first().map(|job| job.stream.detector.clone()) else { continue };
-                let index = benches.iter().position(|bench| bench.model == detector.id()).unwrap_or_else(|| {
-                    benches.push(Bench::new(detector.as_ref(), kernel));
+                let Some(detector) = jobs.first().map(|job| job.detector.clone()) else { continue };
+                let known = benches.iter().position(|bench| bench.detector.id() == detector.id());
+                let index = known.unwrap_or_else(|| {
+                    benches.push(Bench::new(detector, kernel));
                     benches.len() - 1
                 });
-                benches[index].infer(detector.as_ref(), jobs, scheduler);
+                benches[index].infer(jobs, scheduler);
             }
         }
     }
@@ -41,7 +42,7 @@ pub(super) fn run(worker: usize, scheduler: &Scheduler) {
 
 /// What a worker keeps for a model.
 struct Bench {
-    model: usize,
+    detector: Arc<dyn Detector>,
     info: Arc<ModelInfo>,
     session: Option<Box<dyn DetectorSession>>,
     converter: Converter,
@@ -71,22 +72,22 @@ struct Laid {
 }
 
 impl Bench {
-    fn new(detector: &dyn Detector, kernel: Kernel) -> Self {
+    fn new(detector: Arc<dyn Detector>, kernel: Kernel) -> Self {
         let info = detector.info().clone();
         Self {
-            model: detector.id(),
             converter: Converter::new(info.input.clone(), kernel),
             laid: vec![None; info.input.max_batch.max(1)],
             info,
+            detector,
             session: None,
             foreign: ForeignConverter::default(),
             failing: false,
         }
     }
 
-    fn infer(&mut self, detector: &dyn Detector, jobs: Vec<Job>, scheduler: &Scheduler) {
+    fn infer(&mut self, jobs: Vec<Job>, scheduler: &Scheduler) {
         if self.session.is_none() {
-            match detector.session() {
+            match self.detector.session() {
                 Ok(session) => {
                     self.session = Some(session);
                     self.laid.fill(None);
@@ -118,7 +119,7 @@ impl Bench {
                 self.failing = false;
                 let share = |time: Duration| time / laid.len() as u32;
                 let post_processing = output.post_processing.min(spent);
-                let (infer, post_process) = (share(spent - post_processing), share(post_processing));
+                let (infer, post_process) = (share(spent.saturating_sub(post_processing)), share(post_processing));
                 let mut detections = output.detections.into_iter();
                 for Laid { job, metadata, settings } in laid {
                     job.stream.telemetry.add_stage(Stage::Infer, infer);

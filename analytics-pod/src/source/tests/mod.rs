@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod files;
+mod http;
+mod http_server;
 mod rtsp;
 mod rtsp_server;
+mod sim;
 
 use std::{
     path::{Path, PathBuf},

@@ -14,31 +14,31 @@ use gstreamer_app::AppSink;
 use gstreamer_video::{self as gst_video, VideoFrameExt};
 
 /// Far more than anything here takes, so that a busy machine fails no test.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Client {
+pub(crate) struct Client {
     pipeline: gst::Pipeline,
     sink: AppSink,
 }
 
-pub struct Frame {
+pub(crate) struct Frame {
     /// The number in the barcode; `None` if there is none to be read.
-    pub number: Option<u64>,
-    pub width: u32,
-    pub height: u32,
+    pub(crate) number: Option<u64>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
     /// Unix time in microseconds at which it left the decoder.
-    pub seen: u64,
+    pub(crate) seen: u64,
 }
 
 #[derive(Default)]
-pub struct Options<'a> {
-    pub codec: Codec,
-    pub udp: bool,
-    pub login: Option<(&'a str, &'a str)>,
+pub(crate) struct Options<'a> {
+    pub(crate) codec: Codec,
+    pub(crate) udp: bool,
+    pub(crate) login: Option<(&'a str, &'a str)>,
 }
 
 impl Client {
-    pub fn connect(uri: &str, options: &Options) -> Self {
+    pub(crate) fn connect(uri: &str, options: &Options) -> Self {
         gst::init().unwrap();
         let (depayloader, decoder) = match options.codec {
             Codec::H264 => ("rtph264depay", "avdec_h264 max-threads=1"),
@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// The next picture; `None` after `patience`, or once the stream has ended or broken.
-    pub fn next_within(&self, patience: Duration) -> Option<Frame> {
+    pub(crate) fn next_within(&self, patience: Duration) -> Option<Frame> {
         let sample = self.sink.try_pull_sample(gst::ClockTime::try_from(patience).unwrap())?;
         let seen = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
         let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
@@ -75,22 +75,22 @@ impl Client {
         Some(Frame { number, width, height, seen })
     }
 
-    pub fn next(&self) -> Frame {
+    pub(crate) fn next(&self) -> Frame {
         self.next_within(PATIENCE).unwrap_or_else(|| panic!("no frame came: {:?}", self.error()))
     }
 
     /// The numbers of the next pictures, all of which must have one.
-    pub fn numbers(&self, count: usize) -> Vec<u64> {
+    pub(crate) fn numbers(&self, count: usize) -> Vec<u64> {
         (0..count).map(|at| self.next().number.unwrap_or_else(|| panic!("frame {at} has no number"))).collect()
     }
 
     /// Waits until a picture has what is asked.
-    pub fn until(&self, what: &str, accept: impl Fn(&Frame) -> bool) -> Frame {
+    pub(crate) fn until(&self, what: &str, accept: impl Fn(&Frame) -> bool) -> Frame {
         (0..2000).map(|_| self.next()).find(accept).unwrap_or_else(|| panic!("never: {what}"))
     }
 
     /// Waits until the stream breaks or ends.
-    pub fn wait_for_end(&self) -> String {
+    pub(crate) fn wait_for_end(&self) -> String {
         let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
         let bus = self.pipeline.bus().unwrap();
         let message = bus.timed_pop_filtered(gst::ClockTime::try_from(PATIENCE).unwrap(), &kinds);
@@ -112,37 +112,37 @@ impl Drop for Client {
 }
 
 /// Numbers count up by one and start again at 0 after the last of the loop.
-pub fn assert_in_order(numbers: &[u64], frames: u64) {
+pub(crate) fn assert_in_order(numbers: &[u64], frames: u64) {
     for pair in numbers.windows(2) {
         assert_eq!(pair[1], (pair[0] + 1) % frames, "{numbers:?}");
     }
 }
 
 /// A scene that is encoded in no time.
-pub fn small() -> SceneConfig {
+pub(crate) fn small() -> SceneConfig {
     SceneConfig { width: 320, height: 192, fps: 25, frames: Some(50), gop: Some(10), ..SceneConfig::default() }
 }
 
 /// One camera named `camera`, with a cache of its own.
-pub fn one(camera: CameraConfig) -> (Simulator, tempfile::TempDir) {
+pub(crate) fn one(camera: CameraConfig) -> (Simulator, tempfile::TempDir) {
     let cache = tempfile::tempdir().unwrap();
     let config = Config { cache: Some(cache.path().to_owned()), ..Config::on_loopback(vec![camera]) };
     (Simulator::start(&config, &Silent).unwrap(), cache)
 }
 
-pub fn one_scene(scene: SceneConfig) -> (Simulator, tempfile::TempDir) {
+pub(crate) fn one_scene(scene: SceneConfig) -> (Simulator, tempfile::TempDir) {
     one(CameraConfig::of_scene("camera", scene))
 }
 
 /// Speaks RTSP (RFC 2326) by hand, for what a well-behaved client cannot show.
-pub struct RawRtsp {
-    pub stream: TcpStream,
+pub(crate) struct RawRtsp {
+    pub(crate) stream: TcpStream,
     uri: String,
     sequence: u32,
 }
 
 impl RawRtsp {
-    pub fn connect(uri: &str) -> std::io::Result<Self> {
+    pub(crate) fn connect(uri: &str) -> std::io::Result<Self> {
         let address = uri.strip_prefix("rtsp://").unwrap().split('/').next().unwrap();
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -150,14 +150,14 @@ impl RawRtsp {
     }
 
     /// Sends a request without waiting for the answer.
-    pub fn send(&mut self, method: &str, suffix: &str, headers: &str) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, method: &str, suffix: &str, headers: &str) -> std::io::Result<()> {
         self.sequence += 1;
         let (uri, sequence) = (&self.uri, self.sequence);
         write!(self.stream, "{method} {uri}{suffix} RTSP/1.0\r\nCSeq: {sequence}\r\n{headers}\r\n")
     }
 
     /// The head of the answer.
-    pub fn ask(&mut self, method: &str, suffix: &str, headers: &str) -> String {
+    pub(crate) fn ask(&mut self, method: &str, suffix: &str, headers: &str) -> String {
         self.send(method, suffix, headers).unwrap();
         let mut answer = Vec::new();
         let mut byte = [0];

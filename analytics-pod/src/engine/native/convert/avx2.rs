@@ -21,6 +21,7 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2(());
 
+#[allow(clippy::unused_self, reason = "the value is the proof that the features are there")]
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))

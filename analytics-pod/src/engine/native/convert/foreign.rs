@@ -77,9 +77,9 @@ mod tests {
             }
         }
         let frame = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).unwrap();
-        let mut converter = ForeignConverter::default();
+        let mut foreign = ForeignConverter::default();
         for _ in 0..2 {
-            let converted = converter.convert(&frame).unwrap();
+            let converted = foreign.convert(&frame).unwrap();
             let view = converted.as_video_frame_ref();
             let picture = Picture::from_frame(&view).unwrap();
             assert!(picture.row(0, 7).iter().all(|&sample| sample.abs_diff(100) <= 1), "{:?}", picture.row(0, 7));

@@ -1,7 +1,7 @@
 //! Decoded picture → the model's input, in one pass: scaled bilinearly into its placement, converted to the model's
 //! colours, normalised and padded.
 //!
-//! Each plane is sampled at half-pixel centres as OpenCV's `INTER_LINEAR` does, two source rows are blended into a
+//! Each plane is sampled at half-pixel centres as `OpenCV`'s `INTER_LINEAR` does, two source rows are blended into a
 //! row buffer, and that row is sampled, multiplied by one 3×3 matrix (colour conversion and normalisation folded
 //! together) and stored as three rows of floats. Results are within half a grey level of exact arithmetic.
 

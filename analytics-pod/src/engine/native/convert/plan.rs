@@ -45,7 +45,7 @@ pub(super) struct Columns {
 }
 
 /// Where output position `position` of `to` lies among `from` source samples: the first of its two neighbours and the
-/// share of the second, by half-pixel centres (the geometry of OpenCV's `INTER_LINEAR`).
+/// share of the second, by half-pixel centres (the geometry of `OpenCV`'s `INTER_LINEAR`).
 pub(super) fn tap(position: usize, from: usize, to: usize) -> (usize, f64) {
     let centre = (position as f64 + 0.5) * from as f64 / to as f64 - 0.5;
     let centre = centre.clamp(0.0, (from - 1) as f64);

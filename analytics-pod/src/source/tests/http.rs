@@ -1,0 +1,100 @@
+//! Files and streams over HTTP.
+
+use super::{
+    http_server::{Site, serve},
+    rtsp_server::{closed_port, listener},
+    *,
+};
+
+const H264: &str = "x264enc key-int-max=12 bframes=0 bitrate=300 ! h264parse";
+
+#[test]
+fn files_are_played_to_their_end() {
+    let folder = tempfile::tempdir().unwrap();
+    clip(folder.path(), "first.mp4", &format!("{H264} ! mp4mux faststart=true"));
+    clip(folder.path(), "last.mp4", &format!("{H264} ! mp4mux"));
+    clip(folder.path(), "a.ts", &format!("{H264} ! mpegtsmux"));
+    let base = serve(Site::Folder(folder.path().to_owned()));
+    for name in ["first.mp4", "last.mp4", "a.ts"] {
+        let played = play(&input(&format!("{base}/{name}?token=abc")), Pacing::Lossless, &Arc::default(), usize::MAX);
+        assert_eq!((played.failure.clone(), played.units.len()), (None, 48), "{name}");
+        assert_eq!(decode(&played, "avdec_h264"), 48, "{name}");
+    }
+    let begin = Instant::now();
+    let played = play(&input(&format!("{base}/first.mp4")), Pacing::Live, &Arc::default(), usize::MAX);
+    assert_eq!((played.failure, played.units.len()), (None, 48));
+    assert!(begin.elapsed() > Duration::from_millis(1800), "in real time: {:?}", begin.elapsed());
+}
+
+#[test]
+fn playlists_are_played_segment_by_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&format!(
+        "videotestsrc num-buffers=96 ! video/x-raw,format=I420,width=320,height=240,framerate=24/1 ! {H264} \
+         ! hlssink2 target-duration=1 playlist-length=0 max-files=100 location={0}/part%d.ts playlist-location={0}/live.m3u8",
+        folder.path().display()
+    ));
+    let base = serve(Site::Folder(folder.path().to_owned()));
+    let played = play(&input(&format!("{base}/live.m3u8")), Pacing::Lossless, &Arc::default(), usize::MAX);
+    assert_eq!((played.failure.clone(), played.units.len()), (None, 96));
+    assert_eq!(decode(&played, "avdec_h264"), 96);
+}
+
+#[test]
+fn motion_jpeg_is_live_and_its_end_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jpg");
+    run(&format!(
+        "videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 ! jpegenc ! filesink location={}",
+        path.display()
+    ));
+    let base = serve(Site::Pictures { jpeg: std::fs::read(path).unwrap(), count: 30 });
+    let telemetry = Arc::new(StreamTelemetry::default());
+    let played = play(&input(&format!("{base}/camera")), Pacing::Live, &telemetry, usize::MAX);
+    assert!((29..=30).contains(&played.units.len()), "{} pictures", played.units.len());
+    assert!(matches!(reason(&played), Some(Reason::StreamEnded | Reason::ConnectionLost)), "{:?}", played.failure);
+    assert_eq!(&*telemetry.format().unwrap().codec, "JPEG");
+    let timestamps: Vec<_> = played.units.iter().map(|unit| unit.buffer.pts().unwrap()).collect();
+    assert!(timestamps.is_sorted() && timestamps[0] < timestamps[28], "{timestamps:?}");
+}
+
+#[test]
+fn logins() {
+    let folder = tempfile::tempdir().unwrap();
+    clip(folder.path(), "a.mp4", &format!("{H264} ! mp4mux"));
+    let base = serve(Site::Login(folder.path().to_owned()));
+    let with = |password: &str| Input {
+        credentials: Some(Credentials { username: "operator".into(), password: password.into() }),
+        ..input(&format!("{base}/a.mp4"))
+    };
+    assert_eq!(play(&with("correct horse"), Pacing::Lossless, &Arc::default(), usize::MAX).units.len(), 48);
+    for wrong in [with("tr0ub4dor"), input(&format!("{base}/a.mp4"))] {
+        let failure = play(&wrong, Pacing::Live, &Arc::default(), 1).failure.unwrap();
+        assert_eq!(failure.reason, Reason::AuthenticationFailed, "{failure}");
+        assert!(!failure.message.contains("tr0ub4dor"), "{failure}");
+    }
+}
+
+#[test]
+fn what_does_not_play_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.html"), "<html><body>no video here</body></html>").unwrap();
+    let pages = serve(Site::Folder(folder.path().to_owned()));
+    let forbidden = serve(Site::Status("403 Forbidden"));
+    let broken = serve(Site::Status("500 Internal Server Error"));
+    for (uri, expected) in [
+        (format!("{pages}/missing.mp4?token=abc"), Reason::NotFound),
+        (format!("{pages}/page.html"), Reason::UnsupportedCodec),
+        (format!("{forbidden}/a.mp4"), Reason::PermissionDenied),
+        (format!("{broken}/a.mp4"), Reason::PipelineFailed),
+        (format!("http://127.0.0.1:{}/a.mp4", closed_port()), Reason::HostUnreachable),
+        ("http://no-such-host.invalid/a.mp4".to_owned(), Reason::HostUnreachable),
+        (format!("http://{}/a.mp4", listener(None)), Reason::ConnectionLost),
+    ] {
+        let begin = Instant::now();
+        let failure = play(&input(&uri), Pacing::Live, &Arc::default(), 1).failure.unwrap();
+        eprintln!("{:?} {failure}", begin.elapsed());
+        assert_eq!(failure.reason, expected, "{uri}: {failure}");
+        assert!(!failure.message.contains("token"), "{failure}");
+    }
+}
