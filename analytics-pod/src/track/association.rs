@@ -10,7 +10,7 @@ const MIN_OVERLAP: f32 = 0.15;
 
 /// Cost of a detection as a class that the object was never seen as, so that a person does not become the bicycle
 /// beside him, while a car that is once taken for a truck stays the same object.
-const CLASS_COST: f32 = 0.3;
+const CLASS_COST: f32 = 0.5;
 
 /// Costs above this are no match; every allowed pair costs less.
 const MAX_COST: f32 = 2.0;

@@ -112,12 +112,16 @@ impl Track {
         }
     }
 
-    /// Whether it is worth remembering; `right` is the picture's right edge.
-    fn lives(&self, memory: f32, elapsed: f32, right: f32) -> bool {
-        let memory = if self.hits < YOUNG { YOUNG_MEMORY.0.max(YOUNG_MEMORY.1 * elapsed).min(memory) } else { memory };
+    /// Whether it is still remembered, `elapsed` seconds after the last frame.
+    fn is_remembered(&self, memory: f32, elapsed: f32) -> bool {
+        let young_memory = YOUNG_MEMORY.0.max(YOUNG_MEMORY.1 * elapsed);
+        self.unseen <= if self.hits < YOUNG { young_memory.min(memory) } else { memory }
+    }
+
+    /// Whether it went out of the picture, whose right edge is at `right`.
+    fn has_left(&self, right: f32) -> bool {
         let center = self.predicted[0] + self.predicted[2] / 2.0;
-        let in_picture = center > 0.0 && center < right;
-        self.unseen == 0.0 || (self.unseen <= memory && in_picture)
+        self.unseen > 0.0 && !(center > 0.0 && center < right)
     }
 }
 
@@ -165,7 +169,7 @@ impl Tracker {
     /// a box without size. An object keeps its id when it is detected as another class. A time before the last one (a
     /// clock that was set back) counts as one step.
     pub fn update(&mut self, time: Timestamp, aspect_ratio: f32, detections: &[Detection]) -> Vec<Option<u64>> {
-        let elapsed = self.pass(time);
+        self.pass(time);
         let boxes: Vec<_> = detections.iter().map(|detection| scaled(detection, aspect_ratio)).collect();
 
         let mut ids = vec![None; detections.len()];
@@ -180,23 +184,23 @@ impl Tracker {
                 seen[index] = true;
             }
         }
-        self.tracks.retain(|track| track.lives(self.settings.memory, elapsed, PICTURE_HEIGHT * aspect_ratio));
+        self.tracks.retain(|track| !track.has_left(PICTURE_HEIGHT * aspect_ratio));
         self.begin(detections, &boxes, &seen, &mut ids);
         ids
     }
 
-    /// Moves every object on to `time`; returns the seconds since the last frame.
-    fn pass(&mut self, time: Timestamp) -> f32 {
+    /// Moves every object on to `time` and forgets those that were out of sight for too long.
+    fn pass(&mut self, time: Timestamp) {
         let since = self.last_time.replace(time).map_or(0.0, |last| time.duration_since(last).as_secs_f32());
         let elapsed = if since > 0.0 { since } else { 1.0 / STEPS_PER_SECOND };
-        // What was not seen for longer than the memory is forgotten whatever is predicted for it.
+        // Whatever is predicted over more than the memory is forgotten at once.
         self.steps_due += elapsed.min(self.settings.memory + 1.0) * STEPS_PER_SECOND;
         let steps = self.steps_due.round().max(0.0);
         self.steps_due -= steps;
         for track in &mut self.tracks {
             track.predict(steps as u32, elapsed, &self.filter);
         }
-        elapsed
+        self.tracks.retain(|track| track.is_remembered(self.settings.memory, elapsed));
     }
 
     /// Begins to follow what belongs to no object so far.

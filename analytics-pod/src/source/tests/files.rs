@@ -87,7 +87,7 @@ fn a_reader_that_sleeps_goes_on_at_a_key_frame_and_every_loss_is_counted() {
     while telemetry.received() < 40 {
         std::thread::yield_now();
     }
-    let mut numbers = Vec::new();
+    let mut numbers: Vec<u64> = Vec::new();
     while numbers.len() < 20 {
         if let Next::Unit(unit) = units.next(PATIENCE).unwrap() {
             if numbers.last().is_none_or(|last| last + 1 != unit.number) {
