@@ -175,8 +175,7 @@ impl Round<'_> {
             let (samples, sampling_cpu) = tokio::task::block_in_place(|| sampling.run())?;
             let after = Counters::read(telemetry)?;
             let elapsed = began.elapsed();
-            let (collected, collecting_cpu) =
-                collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (collected, collecting_cpu) = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             load.add(&before, &after, elapsed, sampling_cpu + collecting_cpu);
             rounds.memory.extend(samples);
             collected.add_to(rounds);
