@@ -119,7 +119,7 @@ impl Round<'_> {
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;
-            let collected = self.load(stop, &telemetry, load, rounds, observations).await;
+            let collected = self.load(stop, &telemetry, load, rounds, observations);
             pod.shut_down().await;
             return collected;
         }
@@ -151,7 +151,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    async fn load(
+    /// Blocks for the whole part: its caller has nothing else to do meanwhile.
+    fn load(
         &self,
         stop: &StopRequest,
         telemetry: &Telemetry,
