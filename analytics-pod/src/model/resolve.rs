@@ -20,6 +20,10 @@ pub(super) struct Resolved {
     pub head: Head,
     /// What the model takes.
     pub input: InputSpec,
+    /// Name of the input for the picture.
+    pub picture: String,
+    /// Name of the input for the picture's size, where the model scales its boxes by itself.
+    pub picture_size: Option<String>,
     /// Whether the file fixes the number of pictures of a run.
     pub fixed_batch: bool,
     /// Class names by index.
@@ -44,6 +48,10 @@ const DEFAULT_MAX_OBJECTS: usize = 300;
 const DEFAULT_MAX_BATCH: usize = 1;
 /// Largest input side that is taken for meant: past it a mistyped size would ask for gigabytes.
 const MAX_SIDE: usize = 8192;
+/// Pictures a run takes at the most, whatever the manifest says.
+const MAX_BATCH: usize = 256;
+/// Values of the input tensor that are taken for meant (1 GiB as 32-bit numbers).
+const MAX_VALUES: usize = 1 << 28;
 /// The value that the YOLO family pads with.
 const PADDING: u8 = 114;
 
@@ -56,15 +64,26 @@ pub(super) fn resolve(spec: &ModelSpec, header: &OnnxHeader) -> Result<Resolved,
     resolver.check_device()?;
     resolver.check_task()?;
     let (picture, channel_order) = resolver.picture()?;
+    let picture_size = resolver.picture_size(picture)?;
     let (width, height) = resolver.size(picture, channel_order)?;
     let (max_batch, fixed_batch) = resolver.batch(picture)?;
     let names = resolver.names()?;
     let (layout, outputs) = resolver.layout(width, height, names.as_ref().map(|(names, _)| names.len()))?;
     let (labels, labels_from, background) = resolver.labels(layout, &outputs, names)?;
-    let input = resolver.input(layout, picture, channel_order, (width, height), max_batch)?;
+    let input_spec = resolver.input(layout, picture, channel_order, (width, height), max_batch)?;
     let thresholds = resolver.thresholds(layout, &labels)?;
     let head = Head { layout, classes: labels.len(), width, height, background };
-    Ok(Resolved { head, input, fixed_batch, labels, labels_from, thresholds, outputs })
+    Ok(Resolved {
+        head,
+        input: input_spec,
+        picture: picture.name.clone(),
+        picture_size: picture_size.map(|size| size.name.clone()),
+        fixed_batch,
+        labels,
+        labels_from,
+        thresholds,
+        outputs,
+    })
 }
 
 struct Resolver<'a> {
@@ -117,21 +136,32 @@ impl Resolver<'_> {
 
     /// The input that takes the picture.
     fn picture(&self) -> Result<(&TensorInfo, ChannelOrder), ModelError> {
-        let [picture] = &self.header.inputs[..] else {
-            return Err(self.unclear(format!(
-                "it takes {} inputs ({}), a detector that can be used takes one, the picture; export it without \
-                 post-processing",
-                self.header.inputs.len(),
-                list(&self.header.inputs),
-            )));
+        let order = |input: &TensorInfo| match input.shape[..] {
+            [_, Some(3), _, _] => Some(ChannelOrder::Nchw),
+            [_, _, _, Some(3)] => Some(ChannelOrder::Nhwc),
+            _ => None,
         };
-        match picture.shape[..] {
-            [_, Some(3), _, _] => Ok((picture, ChannelOrder::Nchw)),
-            [_, _, _, Some(3)] => Ok((picture, ChannelOrder::Nhwc)),
-            _ => {
-                Err(self
-                    .unclear(format!("its input `{picture}` is not a picture of three channels (1×3×H×W or 1×H×W×3)")))
-            }
+        let mut pictures = self.header.inputs.iter().filter_map(|input| Some((input, order(input)?)));
+        match (pictures.next(), pictures.next()) {
+            (Some(picture), None) => Ok(picture),
+            _ => Err(self.unclear(format!(
+                "of its inputs ({}) not exactly one is a picture of three channels (1×3×H×W or 1×H×W×3)",
+                list(&self.header.inputs)
+            ))),
+        }
+    }
+
+    /// The input that takes the size of the picture which boxes are scaled to (`orig_target_sizes` of RT-DETR, D-FINE
+    /// and their relatives).
+    fn picture_size(&self, picture: &TensorInfo) -> Result<Option<&TensorInfo>, ModelError> {
+        let others: Vec<&TensorInfo> = self.header.inputs.iter().filter(|input| input.name != picture.name).collect();
+        match others[..] {
+            [] => Ok(None),
+            [size] if size.element_type == TensorType::I64 && matches!(size.shape[..], [_, Some(2)]) => Ok(Some(size)),
+            _ => Err(self.unclear(format!(
+                "it takes more than a picture and its size ({}); export the detector without them",
+                list(&self.header.inputs)
+            ))),
         }
     }
 
@@ -178,9 +208,13 @@ impl Resolver<'_> {
     /// Pictures a run takes at the most, and whether it takes exactly so many.
     fn batch(&self, picture: &TensorInfo) -> Result<(usize, bool), ModelError> {
         match (picture.shape[0], self.spec.max_batch) {
-            (_, Some(0)) => Err(self.refused("spec.maxBatch", "it must be at least 1")),
+            (_, Some(asked)) if !(1..=MAX_BATCH).contains(&asked) => {
+                Err(self.refused("spec.maxBatch", format!("it must lie between 1 and {MAX_BATCH}")))
+            }
             (None, asked) => Ok((asked.unwrap_or(DEFAULT_MAX_BATCH), false)),
-            (Some(0), _) => Err(self.unclear(format!("its input `{picture}` takes no picture"))),
+            (Some(fixed), _) if !(1..=MAX_BATCH).contains(&fixed) => {
+                Err(self.unclear(format!("its input `{picture}` takes {fixed} pictures a run, not 1–{MAX_BATCH}")))
+            }
             (Some(fixed), Some(asked)) if asked > fixed => Err(self.refused(
                 "spec.maxBatch",
                 format!(
@@ -237,7 +271,12 @@ impl Resolver<'_> {
             Layout::YoloV5 | Layout::YoloXRaw | Layout::YoloXDecoded => without(*shape.get(2)?, 5),
             Layout::YoloV8 => without(*shape.get(1)?, 4),
             Layout::FastestDet => without(*shape.get(1)?, 5),
-            Layout::Ssd | Layout::Queries => *shape.get(2)?,
+            Layout::Ssd => *shape.get(2)?,
+            Layout::Queries => match outputs.len() {
+                1 => without(*shape.get(2)?, 4),
+                2 => *shape.get(2)?,
+                _ => None,
+            },
             Layout::YoloEndToEnd => None,
         }
     }
@@ -250,6 +289,12 @@ impl Resolver<'_> {
         (width, height): (u32, u32),
         max_batch: usize,
     ) -> Result<InputSpec, ModelError> {
+        if 3 * width as usize * height as usize * max_batch > MAX_VALUES {
+            return Err(self.refused(
+                "spec.maxBatch",
+                format!("{max_batch} pictures of {width}×{height} would take more than 1 GiB; lower it"),
+            ));
+        }
         let element_type = match picture.element_type {
             TensorType::F32 => ElementType::F32,
             TensorType::F16 => ElementType::F16,

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::{
+    session::builder::{GraphOptimizationLevel, SessionBuilder},
+    value::TensorRef,
+};
 
 use super::{
     decode::{self, Head, Output},
@@ -60,6 +63,8 @@ pub struct Model {
 struct Reading {
     info: Arc<ModelInfo>,
     head: Head,
+    picture: String,
+    picture_size: Option<String>,
     outputs: Vec<usize>,
     fixed_batch: bool,
 }
@@ -87,7 +92,7 @@ impl Model {
     pub fn open_file(spec: &ModelSpec, file: ModelFile, options: &OpenOptions) -> Result<Arc<Self>, ModelError> {
         let bytes = file.read()?;
         let header = file.parse(&bytes)?;
-        let Resolved { head, input, fixed_batch, labels, labels_from, thresholds, outputs } =
+        let Resolved { head, input, picture, picture_size, fixed_batch, labels, labels_from, thresholds, outputs } =
             resolve::resolve(spec, &header)?;
         let info = Arc::new(ModelInfo {
             name: spec.name.clone(),
@@ -100,7 +105,7 @@ impl Model {
             tensors: header.inputs.iter().chain(&header.outputs).map(ToString::to_string).collect(),
             thresholds,
         });
-        let reading = Arc::new(Reading { info, head, outputs, fixed_batch });
+        let reading = Arc::new(Reading { info, head, picture, picture_size, outputs, fixed_batch });
         let model = Self {
             reading,
             file,
@@ -145,6 +150,7 @@ impl Model {
             session,
             input: InputTensor::new(&self.reading.info.input),
             outputs: self.reading.outputs.iter().map(|_| OutputTensor::default()).collect(),
+            sizes: self.reading.sizes(),
             reading: self.reading.clone(),
         })
     }
@@ -169,6 +175,8 @@ struct Worker {
     session: ort::session::Session,
     input: InputTensor,
     outputs: Vec<OutputTensor>,
+    /// The size that boxes are scaled to, once a picture: the input's, since placing them is done here.
+    sizes: Vec<i64>,
     reading: Arc<Reading>,
 }
 
@@ -185,9 +193,13 @@ impl Worker {
         let reading = &self.reading;
         let runtime = |error: ort::Error| reading.failed(error.message());
         let batch = if reading.fixed_batch { reading.info.input.max_batch } else { pictures };
-        let input = self.input.as_value(batch).map_err(runtime)?;
+        let mut inputs = vec![(reading.picture.as_str(), self.input.as_value(batch).map_err(runtime)?)];
+        if let Some(name) = &reading.picture_size {
+            let sizes = TensorRef::from_array_view(([batch, 2], &self.sizes[..2 * batch])).map_err(runtime)?;
+            inputs.push((name, sizes.into()));
+        }
         let began = Instant::now();
-        let values = self.session.run([input]).map_err(runtime)?;
+        let values = self.session.run(inputs).map_err(runtime)?;
         let took = began.elapsed();
         let outputs: Vec<RawOutput<'_>> = self
             .outputs
@@ -249,6 +261,12 @@ impl Worker {
 }
 
 impl Reading {
+    /// Width and height of the input for each picture of a batch.
+    fn sizes(&self) -> Vec<i64> {
+        let input = &self.info.input;
+        [i64::from(input.width), i64::from(input.height)].repeat(input.max_batch)
+    }
+
     /// The part of `outputs` that belongs to picture `index` of a batch of at least `pictures`.
     fn picture<'a>(
         &self,

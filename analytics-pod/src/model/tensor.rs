@@ -111,7 +111,7 @@ fn interleave<T>(planes: &[f32], plane: usize, into: &mut [T], convert: impl Fn(
     }
 }
 
-/// Reads one output as 32-bit floats; keeps the buffer that 16-bit ones are widened into.
+/// Reads one output as 32-bit floats; keeps the buffer that 16-bit ones and class indices are widened into.
 #[derive(Debug, Default)]
 pub(super) struct OutputTensor {
     widened: Vec<f32>,
@@ -121,14 +121,31 @@ impl OutputTensor {
     /// The dimensions and the values of `value`.
     pub(super) fn read<'a>(&'a mut self, value: &'a DynValue) -> ort::Result<(Vec<usize>, &'a [f32])> {
         let dimensions = |shape: &[i64]| shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
-        if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
-            let (shape, halves) = value.try_extract_tensor::<f16>()?;
-            self.widened.resize(halves.len(), 0.0);
-            halves.convert_to_f32_slice(&mut self.widened);
-            return Ok((dimensions(shape), &self.widened));
-        }
-        let (shape, values) = value.try_extract_tensor::<f32>()?;
-        Ok((dimensions(shape), values))
+        let shape = match value.dtype().tensor_type() {
+            Some(TensorElementType::Float16) => {
+                let (shape, halves) = value.try_extract_tensor::<f16>()?;
+                self.widened.resize(halves.len(), 0.0);
+                halves.convert_to_f32_slice(&mut self.widened);
+                shape
+            }
+            Some(TensorElementType::Int64) => {
+                let (shape, indices) = value.try_extract_tensor::<i64>()?;
+                self.widened.clear();
+                self.widened.extend(indices.iter().map(|index| *index as f32));
+                shape
+            }
+            Some(TensorElementType::Int32) => {
+                let (shape, indices) = value.try_extract_tensor::<i32>()?;
+                self.widened.clear();
+                self.widened.extend(indices.iter().map(|index| *index as f32));
+                shape
+            }
+            _ => {
+                let (shape, values) = value.try_extract_tensor::<f32>()?;
+                return Ok((dimensions(shape), values));
+            }
+        };
+        Ok((dimensions(shape), &self.widened))
     }
 }
 

@@ -166,6 +166,28 @@ fn ssd_passes_over_the_background() {
 }
 
 #[test]
+fn queries_of_every_exporter_are_the_same() {
+    let joined = [0.5, 0.5, 0.2, 32.0 / 240.0, 0.1, 0.8, 0.2, 0.5, 0.5, 0.2, 0.1, 0.1, 0.2, 0.1];
+    let joined = [Output { shape: &[2, 7], values: &joined }];
+    let corners = [128.0, 104.0, 192.0, 136.0, 0.0, 40.0, 320.0, 200.0];
+    let finished = [
+        Output { shape: &[2, 4], values: &corners },
+        Output { shape: &[2], values: &[0.8, 0.9] },
+        // The second is of a class that the model has no name for.
+        Output { shape: &[2], values: &[1.0, 3.0] },
+    ];
+    for outputs in [&joined[..], &finished[..]] {
+        let found = decode(&head(Layout::Queries), outputs, PLACEMENT, &thresholds()).unwrap();
+        let [object] = found[..] else { panic!("{found:?}") };
+        assert_eq!((object.class, object.confidence), (1, 0.8));
+        let expected = NormalizedBox { x: 128.0 / 320.0, y: 64.0 / 160.0, width: 0.2, height: 0.2 };
+        assert!(object.bounding_box.iou(&expected) > 0.9999, "{object:?}");
+    }
+    let short = [finished[0], finished[1], Output { shape: &[1], values: &[1.0] }];
+    assert!(decode(&head(Layout::Queries), &short, PLACEMENT, &thresholds()).is_err());
+}
+
+#[test]
 fn boxes_are_clipped_to_the_picture() {
     let values = [0.0, 120.0, 100.0, 1000.0, 1.0, 0.9, 0.0, 0.0];
     let output = [Output { shape: &[1, 8], values: &values }];

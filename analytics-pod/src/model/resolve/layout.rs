@@ -7,8 +7,8 @@ use crate::model::{
     onnx::{TensorInfo, TensorType},
 };
 
-/// Rows of an output that is suppressed by the model itself: exporters keep 100 or 300 objects.
-const MAX_END_TO_END_ROWS: usize = 1000;
+/// Rows of an output that holds objects: exporters keep 100, 300 or 900.
+const MAX_OBJECT_ROWS: usize = 1000;
 
 impl Resolver<'_> {
     /// The layout, and the outputs that it reads, in the decoder's order.
@@ -19,43 +19,54 @@ impl Resolver<'_> {
         names: Option<usize>,
     ) -> Result<(Layout, Vec<usize>), ModelError> {
         let outputs = &self.header.outputs;
-        if let Some(odd) = outputs.iter().find(|output| !is_float(output)) {
+        let (layout, order) = match (self.spec.layout, &outputs[..]) {
+            (Some(Layout::Ssd), _) => (Layout::Ssd, self.needs(Layout::Ssd, pair(outputs), "1×N×4 and 1×N×C")?),
+            (Some(Layout::Queries), [_]) => (Layout::Queries, vec![0]),
+            (Some(Layout::Queries), _) => {
+                let order = pair(outputs).or_else(|| triple(outputs));
+                (Layout::Queries, self.needs(Layout::Queries, order, "1×Q×4 and 1×Q×C, or labels, boxes and scores")?)
+            }
+            (Some(layout), _) => {
+                (layout, self.needs(layout, (outputs.len() == 1).then(|| vec![0]), "a single output")?)
+            }
+            (None, [output]) => (self.single(output, width, height, names)?, vec![0]),
+            (None, [_, _]) => self.double(outputs)?,
+            (None, _) => (Layout::Queries, triple(outputs).ok_or_else(|| self.unknown())?),
+        };
+        // Class indices, the third of three, may be integers.
+        if let Some(odd) = order.iter().take(2).map(|index| &outputs[*index]).find(|output| !is_float(output)) {
             return Err(self.unclear(format!("its output `{odd}` is neither f32 nor f16; {EXPORT_PLAIN}")));
         }
-        match self.spec.layout {
-            Some(layout @ (Layout::Ssd | Layout::Queries)) => {
-                let order = pair(outputs).ok_or_else(|| {
-                    self.refused(
-                        "spec.layout",
-                        format!("{layout} needs two outputs, 1×N×4 and 1×N×C; the file has {}", list(outputs)),
-                    )
-                })?;
-                Ok((layout, order))
-            }
-            Some(layout) if outputs.len() == 1 => Ok((layout, vec![0])),
-            Some(layout) => {
-                Err(self.refused("spec.layout", format!("{layout} needs one output; the file has {}", list(outputs))))
-            }
-            None => match &outputs[..] {
-                [output] => Ok((self.single(output, width, height, names)?, vec![0])),
-                [_, _] => self.double(outputs),
-                _ => Err(self.unknown()),
-            },
-        }
+        Ok((layout, order))
+    }
+
+    fn needs(&self, layout: Layout, order: Option<Vec<usize>>, outputs: &str) -> Result<Vec<usize>, ModelError> {
+        order.ok_or_else(|| {
+            let found = list(&self.header.outputs);
+            self.refused("spec.layout", format!("{layout} needs {outputs}; the file has {found}"))
+        })
     }
 
     fn single(&self, output: &TensorInfo, width: u32, height: u32, names: Option<usize>) -> Result<Layout, ModelError> {
         let cells = cells(width, height);
+        // Two classes make six columns of queries too; Ultralytics writes the network's name into the file.
+        let description = self.header.metadata.get("description").map(|text| text.to_lowercase().replace('-', ""));
+        if output.shape.len() == 3 && description.is_some_and(|text| text.contains("rtdetr")) {
+            return Ok(Layout::Queries);
+        }
         match output.shape[..] {
             [_, Some(channels), Some(lines), Some(columns)] if channels > 5 && lines > 1 && columns > 1 => {
                 Ok(Layout::FastestDet)
             }
-            [_, rows, Some(6)] if rows.map_or(names != Some(1), |rows| is_end_to_end(rows, &cells)) => {
+            [_, rows, Some(6)] if rows.map_or(names != Some(1), |rows| is_few(rows, &cells)) => {
                 Ok(Layout::YoloEndToEnd)
             }
-            [_, Some(channels), anchors] if channels > 4 && anchors.is_none_or(|anchors| anchors > channels) => {
+            [_, Some(channels), anchors]
+                if channels > 4 && anchors.is_none_or(|anchors| anchors > channels && !is_few(anchors, &cells)) =>
+            {
                 Ok(Layout::YoloV8)
             }
+            [_, Some(rows), Some(columns)] if columns > 4 && is_few(rows, &cells) => Ok(Layout::Queries),
             [_, rows, Some(columns)] if columns > 5 => self.rows(output, rows, &cells),
             _ => Err(self.unknown()),
         }
@@ -125,9 +136,9 @@ fn cells(width: u32, height: u32) -> [usize; 2] {
     [cells(&[8, 16, 32]), cells(&[8, 16, 32, 64])]
 }
 
-/// One class makes six columns of YOLOv5 and YOLOX too, but as many rows as their grids have cells or anchors.
-fn is_end_to_end(rows: usize, cells: &[usize; 2]) -> bool {
-    rows <= MAX_END_TO_END_ROWS && cells.iter().all(|cells| rows != *cells && rows != 3 * cells)
+/// Whether `rows` are so few that they are objects, not the cells or anchors of a grid.
+fn is_few(rows: usize, cells: &[usize; 2]) -> bool {
+    rows <= MAX_OBJECT_ROWS && cells.iter().all(|cells| rows != *cells && rows != 3 * cells)
 }
 
 /// Which of two outputs holds boxes and which scores, in this order.
@@ -146,4 +157,15 @@ fn pair(outputs: &[TensorInfo]) -> Option<Vec<usize>> {
         },
         _ => None,
     }
+}
+
+/// Boxes, scores and class indices among three outputs, in this order (the official exports of RT-DETR and D-FINE).
+fn triple(outputs: &[TensorInfo]) -> Option<Vec<usize>> {
+    let position = |fits: &dyn Fn(&TensorInfo) -> bool| outputs.iter().position(fits);
+    let boxes = position(&|output| matches!(output.shape[..], [_, _, Some(4)]))?;
+    let labels = position(&|output| {
+        output.shape.len() == 2 && matches!(output.element_type, TensorType::I64 | TensorType::I32)
+    })?;
+    let scores = position(&|output| output.shape.len() == 2 && is_float(output))?;
+    (outputs.len() == 3).then(|| vec![boxes, scores, labels])
 }

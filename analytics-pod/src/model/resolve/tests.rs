@@ -68,6 +68,14 @@ fn knows_layouts_by_their_shapes() {
         (Layout::YoloV5, with_metadata(file(SQUARE, &[("o", &[1, 25200, 6])]), &[("names", "{0: 'car'}")])),
         (Layout::FastestDet, file(&[1, 3, 352, 352], &[("758", &[1, 85, 22, 22])])),
         (Layout::Queries, file(SQUARE, &[("logits", &[1, 300, 80]), ("pred_boxes", &[1, 300, 4])])),
+        (Layout::Queries, file(SQUARE, &[("output0", &[1, 300, 84])])),
+        (
+            Layout::Queries,
+            with_metadata(
+                file(SQUARE, &[("output0", &[1, 300, 6])]),
+                &[("names", "{0: 'car', 1: 'truck'}"), ("description", "Ultralytics rtdetr-l model trained on x")],
+            ),
+        ),
         (Layout::Ssd, file(SQUARE, &[("boxes", &[1, 3000, 4]), ("scores", &[1, 3000, 81])])),
         (Layout::Ssd, file(SQUARE, &[("confs", &[1, 3000, 80]), ("boxes", &[1, 3000, 1, 4])])),
     ] {
@@ -86,6 +94,18 @@ fn puts_outputs_in_the_decoders_order() {
 }
 
 #[test]
+fn feeds_the_size_to_models_that_scale_their_boxes() {
+    let mut header =
+        file(&[-1, 3, 640, 640], &[("labels", &[-1, 300]), ("boxes", &[-1, 300, 4]), ("scores", &[-1, 300])]);
+    header.outputs[0].element_type = TensorType::I64;
+    header.inputs.push(tensor("orig_target_sizes", TensorType::I64, &[-1, 2]));
+    assert_snapshot!(question(&spec(), &header), @"model m: its outputs do not tell its classes; set spec.labels, in order");
+    let resolved = resolve(&ModelSpec { labels: labels(80), ..spec() }, &header).unwrap();
+    assert_eq!((resolved.head.layout, resolved.outputs), (Layout::Queries, vec![1, 2, 0]));
+    assert_eq!((&*resolved.picture, resolved.picture_size.as_deref()), ("images", Some("orig_target_sizes")));
+}
+
+#[test]
 fn asks_where_two_layouts_look_alike() {
     let header = file(SQUARE, &[("output0", &[1, 8400, 85])]);
     assert_snapshot!(question(&spec(), &header), @"model m: its output `output0` 1×8400×85 is read alike as YOLOv5 (RGB 0–1, picture in the centre) and as YOLOXDecoded (BGR 0–255, picture top left); set spec.layout to the one it was exported as");
@@ -97,18 +117,18 @@ fn asks_where_two_layouts_look_alike() {
     let header = file(SQUARE, &[("a", &[1, 300]), ("b", &[1, 300]), ("c", &[1, 300, 4])]);
     assert_snapshot!(question(&spec(), &header), @"model m: its outputs (a f32 1×300, b f32 1×300, c f32 1×300×4) look like none of the known layouts; set spec.layout to one of YOLOv5, YOLOv8, YOLOEndToEnd, YOLOXRaw, YOLOXDecoded, SSD, Queries, FastestDet, or export the detector without further post-processing");
     let ssd = ModelSpec { layout: Some(Layout::Ssd), ..spec() };
-    assert_snapshot!(question(&ssd, &header), @"model m: spec.layout: SSD needs two outputs, 1×N×4 and 1×N×C; the file has a f32 1×300, b f32 1×300, c f32 1×300×4");
+    assert_snapshot!(question(&ssd, &header), @"model m: spec.layout: SSD needs 1×N×4 and 1×N×C; the file has a f32 1×300, b f32 1×300, c f32 1×300×4");
 }
 
 #[test]
 fn refuses_what_is_no_detector() {
     let header = file(&[1, 128], &[("output0", &[1, 84, 8400])]);
-    assert_snapshot!(question(&spec(), &header), @"model m: its input `images f32 1×128` is not a picture of three channels (1×3×H×W or 1×H×W×3)");
+    assert_snapshot!(question(&spec(), &header), @"model m: of its inputs (images f32 1×128) not exactly one is a picture of three channels (1×3×H×W or 1×H×W×3)");
     let header = with_metadata(file(SQUARE, &[("output0", &[1, 1000])]), &[("task", "classify")]);
     assert_snapshot!(question(&spec(), &header), @"model m: the file says that it is for the task `classify`; only detectors (task `detect`) can be used");
     let mut header = file(SQUARE, &[("output0", &[1, 84, 8400])]);
-    header.inputs.push(tensor("orig_target_sizes", TensorType::I64, &[1, 2]));
-    assert_snapshot!(question(&spec(), &header), @"model m: it takes 2 inputs (images f32 1×3×640×640, orig_target_sizes i64 1×2), a detector that can be used takes one, the picture; export it without post-processing");
+    header.inputs.push(tensor("conditioning", TensorType::F32, &[1, 2]));
+    assert_snapshot!(question(&spec(), &header), @"model m: it takes more than a picture and its size (images f32 1×3×640×640, conditioning f32 1×2); export the detector without them");
     let mut header = file(SQUARE, &[("output0", &[1, 84, 8400])]);
     header.outputs[0].element_type = TensorType::I64;
     assert_snapshot!(question(&spec(), &header), @"model m: its output `output0 i64 1×84×8400` is neither f32 nor f16; export the detector without further post-processing");
@@ -170,6 +190,9 @@ fn batches_where_the_file_lets_it() {
     assert_eq!(batch(None, 1), Ok((1, true)));
     assert_eq!(batch(Some(1), 1), Ok((1, true)));
     assert_eq!(batch(Some(2), 4), Ok((4, true)));
+    assert_snapshot!(batch(Some(0), -1).unwrap_err(), @"model m: spec.maxBatch: it must lie between 1 and 256");
+    assert_snapshot!(batch(Some(250), -1).unwrap_err(), @"model m: spec.maxBatch: 250 pictures of 640×640 would take more than 1 GiB; lower it");
+    assert_snapshot!(batch(None, 1000).unwrap_err(), @"model m: its input `images f32 1000×3×640×640` takes 1000 pictures a run, not 1–256");
     assert_snapshot!(batch(Some(8), 1).unwrap_err(), @"model m: spec.maxBatch: the file takes 1 picture a run; export it with a dynamic batch dimension, or leave the field out");
 }
 
