@@ -9,9 +9,9 @@ use crds::Duration as ManifestDuration;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub struct Cli {
-    /// Say more: once for each state change's details, twice for every frame.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    /// Log more on standard error; `RUST_LOG` says exactly what.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 
     /// What to do.
     #[command(subcommand)]

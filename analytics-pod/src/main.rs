@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use analytics_pod::{
     cli::{Cli, Command},
     commands::{StopRequest, bench, check, detect, run},
-    telemetry::logging::{self, LogLines},
+    telemetry::logging::{self, Detail, LogLines},
 };
 use clap::Parser;
 
@@ -24,7 +24,12 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let logs = logging::init(cli.verbose > 0)?;
+    let detail = match (&cli.command, cli.verbose) {
+        (_, true) => Detail::Verbose,
+        (Command::Run(_), false) => Detail::Events,
+        (Command::Detect(_) | Command::Check(_) | Command::Bench(_), false) => Detail::Problems,
+    };
+    let logs = logging::init(detail)?;
     gstreamer::init()?;
     logging::bridge_gstreamer();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -187,7 +187,7 @@ fn sessions_are_reused_and_independent() {
     // What one session holds is no other's, and what was written stays.
     let placement = model.info().input.place(picture.width as u32, picture.height as u32);
     let again = first.run(&[(placement, thresholds.clone())]).unwrap();
-    assert_eq!(again.detections, [expected.clone()]);
+    assert_eq!(again.detections, std::slice::from_ref(&expected));
     drop(second);
     drop(first);
     std::thread::scope(|scope| {

@@ -267,6 +267,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
 mod tests {
     use proptest::prelude::*;
 
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -314,7 +316,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let alias = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+            writeln!(bomb, "a{level}: &a{level} [{alias}]").unwrap();
         }
         assert!(parse(&bomb)[0].is_err());
     }

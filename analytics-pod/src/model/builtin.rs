@@ -1,7 +1,7 @@
 //! Models that are part of the program.
 
 /// The built-in models by name. Their files are compiled in, so that a first run needs neither a network nor a file.
-const MODELS: &[(&str, &[u8])] = &[];
+const MODELS: &[(&str, &[u8])] = &[("starter", include_bytes!("../../../models/starter/starter.onnx"))];
 
 /// Their names.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {

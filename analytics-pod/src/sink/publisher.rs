@@ -184,7 +184,8 @@ impl Worker {
             tracked.settings = settings.clone();
             tracked.tracker.set_settings(settings);
         }
-        tracked.tracker.update(frame.captured.time, &frame.detections)
+        let aspect_ratio = frame.width.max(1) as f32 / frame.height.max(1) as f32;
+        tracked.tracker.update(frame.captured.time, aspect_ratio, &frame.detections)
     }
 
     /// Whether every sink that still works took it.

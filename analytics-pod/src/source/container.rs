@@ -40,7 +40,7 @@ pub(super) fn pipeline(
             failures.set_endless();
         }
         let linked = access_units(pad, at_once && pacing == Pacing::Live)
-            .and_then(|chain| add_linked(&pipeline, pad, chain, &sink));
+            .and_then(|chain| add_linked(&pipeline, pad, &chain, &sink));
         if let Err(failure) = linked {
             failures.fail(failure);
         }

@@ -3,7 +3,7 @@
 
 use gstreamer::{self as gst, prelude::*};
 
-use super::{Failure, Input, Reason};
+use super::{Failure, Input, Reason, origin::extension};
 
 /// A GStreamer element that the pod uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,12 @@ impl Element {
     /// One more of it.
     pub(super) fn make(&self) -> Result<gst::Element, Failure> {
         let Self { name, package, properties } = *self;
+        gst::init().map_err(|error| {
+            Failure::new(
+                Reason::MissingElement,
+                format!("GStreamer cannot be used: {}; install the package {CORE}", error.message()),
+            )
+        })?;
         let made = gst::ElementFactory::make(name).build().map_err(|_| {
             Failure::new(
                 Reason::MissingElement,
@@ -90,8 +96,7 @@ impl Element {
 /// name says may need more; opening it names what is missing then.
 #[must_use]
 pub fn needed(input: &Input) -> Vec<Element> {
-    let path = input.uri.path().to_ascii_lowercase();
-    let by_name: &[Element] = match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+    let by_name: &[Element] = match extension(&input.uri).as_str() {
         "mp4" | "m4v" | "mov" => &[QTDEMUX, H264PARSE, H265PARSE],
         "mkv" | "webm" => &[MATROSKADEMUX, H264PARSE, H265PARSE],
         "ts" | "m2ts" | "mts" => &[TSDEMUX, H264PARSE, H265PARSE],
@@ -125,4 +130,45 @@ pub fn needed(input: &Input) -> Vec<Element> {
         _ => return Vec::new(),
     };
     [by_scheme, by_name].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::source::Transport;
+
+    #[test]
+    fn what_is_missing_is_named_with_its_package() {
+        let missing = element("nosuchelement", GOOD, &[]).check().unwrap_err();
+        assert_eq!(missing.reason, Reason::MissingElement);
+        assert!(missing.message.contains("nosuchelement") && missing.message.contains(GOOD), "{missing}");
+        let old = element("identity", CORE, &["sync", "no-such-property"]).check().unwrap_err();
+        assert!(old.message.contains("no-such-property") && old.message.contains(CORE), "{old}");
+    }
+
+    #[test]
+    fn every_input_names_what_it_needs_and_here_it_is_there() {
+        for (uri, some) in [
+            ("rtsp://camera/", "rtph265depay"),
+            ("file:///a.mp4", "qtdemux"),
+            ("file:///a.MKV", "matroskademux"),
+            ("https://host/live.m3u8?token=1", "hlsdemux"),
+            ("http://host/camera.mjpg", "multipartdemux"),
+            ("test://smpte", "videotestsrc"),
+        ] {
+            let uri = url::Url::parse(uri).unwrap();
+            let needed = needed(&Input { uri, credentials: None, transport: Transport::default(), repeat: false });
+            assert!(needed.iter().any(|element| element.name == some), "{needed:?}");
+            for element in needed {
+                assert_eq!(element.check(), Ok(()));
+            }
+        }
+        for uri in ["sim://street", "file:///a.jpg"] {
+            let uri = url::Url::parse(uri).unwrap();
+            let input = Input { uri, credentials: None, transport: Transport::default(), repeat: false };
+            assert_eq!(needed(&input), []);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{
     Failure, Input, Pacing, Reason, container, elements,
+    origin::extension,
     playback::Shared,
     printable_uri,
     reader::{Plan, Recipe},
@@ -56,5 +57,10 @@ impl Recipe for VideoFile {
         let source = elements::FILESRC.make()?;
         source.set_property("location", path.as_path());
         container::pipeline(source, sink, shared, self.pacing, Box::new(|_| true))
+    }
+
+    fn is_always_busy(&self) -> bool {
+        // The segments of a playlist are fetched by threads of their own.
+        extension(&self.uri) != "m3u8"
     }
 }

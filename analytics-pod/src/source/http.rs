@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use gstreamer::{self as gst, prelude::*};
+use url::Url;
 
 use super::{
     Credentials, Failure, Input, Pacing, container, elements,
+    origin::extension,
     playback::Shared,
     reader::{Plan, Recipe},
 };
@@ -15,21 +17,21 @@ const TIMEOUT: u32 = 5;
 
 /// Reads what an HTTP server sends.
 pub(super) struct Http {
-    location: String,
+    uri: Url,
     credentials: Option<Credentials>,
     pacing: Pacing,
 }
 
 impl Http {
     pub(super) fn new(input: &Input, pacing: Pacing) -> Self {
-        Self { location: input.uri.to_string(), credentials: input.credentials.clone(), pacing }
+        Self { uri: input.uri.clone(), credentials: input.credentials.clone(), pacing }
     }
 }
 
 impl Recipe for Http {
     fn pipeline(&mut self, sink: &gst::Element, shared: &Arc<Shared>) -> Result<Plan, Failure> {
         let source = elements::SOUPHTTPSRC.make()?;
-        source.set_property("location", &self.location);
+        source.set_property("location", self.uri.as_str());
         source.set_property("timeout", TIMEOUT);
         // The supervisor retries, and says why.
         source.set_property("retries", 0);
@@ -41,7 +43,7 @@ impl Recipe for Http {
         }
         // A playlist's segments come as fast as they are fetched. Anything else of unknown length is live: the server
         // sets the pace, and only the server can end it.
-        let playlist = self.location.contains(".m3u8");
+        let playlist = extension(&self.uri) == "m3u8";
         let comes_at_once =
             move |source: &gst::Element| playlist || source.query_duration::<gst::format::Bytes>().is_some();
         container::pipeline(source, sink, shared, self.pacing, Box::new(comes_at_once))

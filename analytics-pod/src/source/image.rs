@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::{
-    AccessUnit, AccessUnits, Failure, Input, Next, Pacing, Reason, file::readable_path, pacer::Pacer, printable_uri,
+    AccessUnit, AccessUnits, Failure, Input, Next, Pacing, Reason, file::readable_path, origin::extension,
+    pacer::Pacer, printable_uri,
 };
 use crate::{
     observation::Capture,
@@ -25,8 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether the file's name says that it is a picture that this room reads by itself.
 pub(super) fn is_image(uri: &Url) -> bool {
-    let extension = uri.path().rsplit_once('.').map_or("", |(_, extension)| extension);
-    ["jpg", "jpeg", "png"].iter().any(|known| known.eq_ignore_ascii_case(extension))
+    ["jpg", "jpeg", "png"].contains(&extension(uri).as_str())
 }
 
 /// One picture, as its file has it: a single access unit, or one a second.

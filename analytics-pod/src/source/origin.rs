@@ -13,6 +13,11 @@ pub fn printable_uri(uri: &Url) -> String {
     format!("{}:{slashes}{host}{port}{}", uri.scheme(), uri.path())
 }
 
+/// What follows the last dot of the path, in lower case.
+pub(super) fn extension(uri: &Url) -> String {
+    uri.path().rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_ascii_lowercase())
+}
+
 /// Where an input comes from, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {

@@ -13,10 +13,10 @@ pub(super) fn builder_failure(error: impl std::fmt::Display) -> Failure {
 pub(super) fn add_linked(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
-    chain: Vec<gst::Element>,
+    chain: &[gst::Element],
     sink: &gst::Element,
 ) -> Result<(), Failure> {
-    pipeline.add_many(&chain).map_err(builder_failure)?;
+    pipeline.add_many(chain).map_err(builder_failure)?;
     let elements: Vec<&gst::Element> = chain.iter().chain([sink]).collect();
     gst::Element::link_many(elements.iter().copied()).map_err(builder_failure)?;
     // From the end on, so that nothing flows into an element that is not ready.

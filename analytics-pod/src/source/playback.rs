@@ -186,6 +186,13 @@ impl Playback {
         }
     }
 
+    /// Whether no thread of the pipeline moves data any more.
+    pub(super) fn is_idle(&self) -> bool {
+        let Some(pipeline) = &self.pipeline else { return true };
+        let mut elements = pipeline.iterate_recurse().into_iter().flatten();
+        !elements.any(|element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started))
+    }
+
     /// When frames with timestamp 0 were due.
     pub(super) fn base_time(&self) -> Option<gst::ClockTime> {
         self.pipeline.as_ref()?.base_time()

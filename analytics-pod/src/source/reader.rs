@@ -22,6 +22,8 @@ use crate::telemetry::{DropReason, StreamTelemetry};
 
 /// Access units that wait in the pipeline for a reader who wants every one of them.
 const LOSSLESS_BUFFERS: u32 = 8;
+/// Longer than any pause between two threads of a pipeline taking over from each other.
+const IDLE_MEANS_DEAD: Duration = Duration::from_millis(500);
 
 /// How to build the pipeline of one kind of input.
 pub(super) trait Recipe: Send {
@@ -30,6 +32,11 @@ pub(super) trait Recipe: Send {
 
     /// Whether the input has no end of its own.
     fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Whether a thread of the pipeline is at work at any time from its start to its end.
+    fn is_always_busy(&self) -> bool {
         false
     }
 
@@ -53,8 +60,8 @@ pub(super) struct Plan {
 
 /// One pipeline from its start to its end.
 struct Round {
-    /// Ended first: the fields below are used by its threads.
-    playback: Playback,
+    /// `None` only once it is being dropped.
+    playback: Option<Playback>,
     shared: Arc<Shared>,
     sink: gst_app::AppSink,
     /// With [`Pacing::Lossless`] units are taken in by the reader; else by the pipeline's thread.
@@ -63,6 +70,8 @@ struct Round {
     telemetry: Arc<StreamTelemetry>,
     /// A unit whose format is told first.
     held: Option<AccessUnit>,
+    /// Since when the pipeline has been idle although it should be busy.
+    idle_since: Option<Instant>,
 }
 
 enum Step {
@@ -113,7 +122,7 @@ impl Round {
         sink.set_callbacks(callbacks.build());
         let base_time = epoch.map(|epoch| epoch + offset);
         let playback = Playback::start(pipeline, &shared, base_time)?;
-        Ok(Self { playback, shared, sink, intake, progress, telemetry, held: None })
+        Ok(Self { playback: Some(playback), shared, sink, intake, progress, telemetry, held: None, idle_since: None })
     }
 
     fn step(&mut self, deadline: Instant) -> Result<Step, Problem> {
@@ -155,9 +164,23 @@ impl Round {
     }
 }
 
+impl Round {
+    /// Whether nothing has come and nothing will. GStreamer's parsebin loses the error of a demuxer that fails while it
+    /// is being plugged in (seen with 1.22), and then waits for ever.
+    fn is_dead(&mut self) -> bool {
+        let idle = self.progress.units() == 0 && self.playback.as_ref().is_some_and(Playback::is_idle);
+        if !idle {
+            self.idle_since = None;
+            return false;
+        }
+        self.idle_since.get_or_insert_with(Instant::now).elapsed() >= IDLE_MEANS_DEAD
+    }
+}
+
 impl Drop for Round {
-    /// What waits in the queue or the pipeline was received and will not be seen.
+    /// Ends the pipeline; what waits in the queue then was received and will not be seen.
     fn drop(&mut self) {
+        self.playback = None;
         let waiting = self.shared.lock().queue.len() as u64 + u64::from(self.held.is_some());
         self.telemetry.count_dropped(DropReason::Stopped, waiting);
     }
@@ -190,6 +213,13 @@ fn no_key_frame(origin: &Origin) -> Failure {
     Failure::new(
         Reason::CorruptStream,
         format!("{}: video arrives, but no key frame to start decoding at; make the camera send them", origin.uri),
+    )
+}
+
+fn unreadable(origin: &Origin) -> Failure {
+    Failure::new(
+        Reason::CorruptStream,
+        format!("{}: the file is damaged, or holds nothing that this pod can read", origin.uri),
     )
 }
 
@@ -246,7 +276,12 @@ impl AccessUnits for Reader {
                     }
                 }
                 Ok(Step::Unit(unit)) => return Ok(Next::Unit(unit)),
-                Ok(Step::Idle) => return Ok(Next::Idle),
+                Ok(Step::Idle) => {
+                    if self.settings.recipe.is_always_busy() && round.is_dead() {
+                        return Err(unreadable(&self.settings.origin));
+                    }
+                    return Ok(Next::Idle);
+                }
                 Ok(Step::Ended) => {
                     if round.progress.units() == 0 {
                         return Err(no_key_frame(&self.settings.origin));
@@ -254,7 +289,7 @@ impl AccessUnits for Reader {
                     if !self.repeat {
                         return Ok(Next::Ended);
                     }
-                    self.epoch = self.epoch.or_else(|| round.playback.base_time());
+                    self.epoch = self.epoch.or_else(|| round.playback.as_ref()?.base_time());
                     let end = round.progress.end();
                     self.begin_round(end)?;
                 }

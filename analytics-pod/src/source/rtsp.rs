@@ -157,7 +157,7 @@ fn receive(pipeline: &gst::Pipeline, pad: &gst::Pad, sink: &gst::Element, uri: &
     if let Some((parser, media_type)) = parser {
         chain.extend(access_units(&parser, media_type)?);
     }
-    add_linked(pipeline, pad, chain, sink)
+    add_linked(pipeline, pad, &chain, sink)
 }
 
 /// Asks the depayloader for whole access units, so that the parser need not wait for the next one to see the end of

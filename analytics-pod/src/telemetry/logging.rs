@@ -14,11 +14,27 @@ use tracing_subscriber::{
 
 use super::redact;
 
-/// What is logged where `RUST_LOG` says nothing.
-const DEFAULT_FILTER: &str = "warn,analytics_pod=info";
+/// How much is logged where `RUST_LOG` says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What went wrong: for commands that answer and end.
+    Problems,
+    /// What happens to sources too: for commands that run on.
+    Events,
+    /// Everything but single frames.
+    Verbose,
+}
 
-/// What is logged with `--verbose`.
-const VERBOSE_FILTER: &str = "info,analytics_pod=debug";
+impl Detail {
+    /// `GStreamer`'s warnings are about what it has dealt with itself, so they are for those who ask.
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::Problems => "warn,gstreamer=error",
+            Self::Events => "warn,gstreamer=error,analytics_pod=info",
+            Self::Verbose => "info,analytics_pod=debug",
+        }
+    }
+}
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
@@ -35,13 +51,13 @@ pub enum LoggingError {
 }
 
 /// Starts logging to standard error: lines for people where it is a terminal, JSON otherwise. `RUST_LOG` says what is
-/// logged, else `verbose` does.
+/// logged, else `detail` does.
 ///
 /// The returned handle is what the live view holds lines back with while it has the screen.
-pub fn init(verbose: bool) -> Result<LogLines, LoggingError> {
+pub fn init(detail: Detail) -> Result<LogLines, LoggingError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::try_new(filter)?,
-        _ => EnvFilter::new(if verbose { VERBOSE_FILTER } else { DEFAULT_FILTER }),
+        _ => EnvFilter::new(detail.filter()),
     };
     let lines = LogLines::default();
     let people = io::stderr().is_terminal();

@@ -11,6 +11,10 @@ use crate::street::{House, Kind, Street};
 /// Where the four rays of a pixel pass it: a rotated grid, which treats edges of all directions alike.
 const SAMPLES: [[f32; 2]; 4] = [[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625, 0.875]];
 
+/// How far behind the first row of houses the second stands, in metres.
+const BACK_ROW: f32 = 32.0;
+
+/// What the backdrop is drawn from.
 pub(crate) struct Backdrop<'a> {
     pub(crate) street: &'a Street,
     pub(crate) light: &'a Light,
@@ -49,15 +53,18 @@ impl Backdrop<'_> {
 
     fn colour(&self, ray: Vec3) -> Rgb {
         let from = self.camera.position;
-        let to_front = if ray.z > 0.0 { (self.street.front - from.z) / ray.z } else { f32::INFINITY };
         let to_ground = if ray.y < 0.0 { -from.y / ray.y } else { f32::INFINITY };
-        if to_front < to_ground {
-            let hit = from + ray * to_front;
-            if let Some(house) = self.street.house(hit.x)
-                && hit.y < house.height
-            {
-                let distance = ray.length() * to_front;
-                return self.light.haze(self.facade(house, hit, distance), distance);
+        // Through the gaps of the first row one sees the next street's.
+        for (behind, shift) in [(0.0, 0.0), (BACK_ROW, 9.0)] {
+            let reach = if ray.z > 0.0 { (self.street.front + behind - from.z) / ray.z } else { f32::INFINITY };
+            if reach < to_ground {
+                let hit = from + ray * reach + vec3(shift, 0.0, 0.0);
+                if let Some(house) = self.street.house(hit.x)
+                    && hit.y < house.height
+                {
+                    let distance = ray.length() * reach;
+                    return self.light.haze(self.facade(house, hit, distance), distance);
+                }
             }
         }
         if to_ground < 1500.0 {
@@ -86,7 +93,7 @@ impl Backdrop<'_> {
     }
 
     fn ground(&self, hit: Vec3, patch: f32) -> Rgb {
-        let Street { kind, road_end, parking_end, .. } = *self.street;
+        let Street { kind, parking_end, .. } = *self.street;
         let up = vec3(0.0, 1.0, 0.0);
         let sunlit = if self.street.is_sunlit(hit, self.light.sun) { 1.0 } else { 0.0 };
         let on_road = kind == Kind::Road && hit.z > 0.0 && hit.z < parking_end;
@@ -109,7 +116,6 @@ impl Backdrop<'_> {
             let pool = ((hit.x * 0.42).sin() * 0.5 + 0.5).powi(3) * (1.0 - ((hit.z - 1.0) / 9.0).abs()).max(0.0);
             colour = colour.plus(worn.times(rgb(0xFFD898)).scale(0.45 * pool));
         }
-        let _ = road_end;
         colour
     }
 
@@ -248,6 +254,12 @@ pub(crate) fn unit_hash(x: i32, y: i32, seed: u32) -> f32 {
     (hash ^ hash >> 15) as f32 / u32::MAX as f32
 }
 
+/// Rounds down. (`f32::floor` is a call on processors before SSE 4.1.)
+fn floor(value: f32) -> i32 {
+    let whole = value as i32;
+    whole - i32::from((whole as f32) > value)
+}
+
 /// Smooth noise in 0–1 of several scales.
 fn fractal(x: f32, y: f32, seed: u32) -> f32 {
     let mut sum = 0.0;
@@ -260,10 +272,10 @@ fn fractal(x: f32, y: f32, seed: u32) -> f32 {
 }
 
 fn value_noise(x: f32, y: f32, seed: u32) -> f32 {
-    let (column, row) = (x.floor(), y.floor());
+    let (column, row) = (floor(x), floor(y));
     let ease = |t: f32| t * t * (3.0 - 2.0 * t);
-    let (along, across) = (ease(x - column), ease(y - row));
-    let at = |dx: i32, dy: i32| unit_hash(column as i32 + dx, row as i32 + dy, seed);
+    let (along, across) = (ease(x - column as f32), ease(y - row as f32));
+    let at = |dx: i32, dy: i32| unit_hash(column + dx, row + dy, seed);
     let near = at(0, 0) + (at(1, 0) - at(0, 0)) * along;
     let far = at(0, 1) + (at(1, 1) - at(0, 1)) * along;
     near + (far - near) * across

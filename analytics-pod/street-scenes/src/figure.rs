@@ -90,8 +90,14 @@ impl Figure {
     }
 
     /// Adds the faces of a convex outline that is as wide as the profile says; `skin(i)` colours the strip from
-    /// corner `i` to the next one, `None` leaves it out.
-    pub(crate) fn prism(&mut self, layer: u8, side: Rgb, profile: Profile, skin: impl Fn(usize) -> Option<Rgb>) {
+    /// corner `i` to the next one, `None` leaves it out. Returns the centre that they are sorted by.
+    pub(crate) fn prism(
+        &mut self,
+        layer: u8,
+        side: Rgb,
+        profile: Profile,
+        skin: impl Fn(usize) -> Option<Rgb>,
+    ) -> Vec3 {
         let count = profile.len() as f32;
         let centre = profile.iter().fold(Vec3::default(), |sum, &(x, y, _)| sum + vec3(x, y, 0.0)) * (1.0 / count);
         for (index, &(x, y, half)) in profile.iter().enumerate() {
@@ -113,6 +119,7 @@ impl Figure {
             }
             self.face(layer, side, &corners[..profile.len().min(MAX_CORNERS)], centre, centre);
         }
+        centre
     }
 
     /// Adds an upright box: local corner to local corner.
@@ -178,9 +185,14 @@ impl Figure {
         };
         let mut outline = Vec::with_capacity(24);
         let mut hull = Vec::with_capacity(24);
+        let pixels_per_metre = camera.focal / camera.view(self.pose.origin).z.max(NEAR);
         for piece in &self.pieces {
             match &piece.solid {
                 Solid::Round { balls, count } => {
+                    let widest = balls[..*count].iter().map(|ball| ball.radius).fold(0.0, f32::max);
+                    if widest * pixels_per_metre < MIN_SHADOW_RADIUS {
+                        continue;
+                    }
                     outline.clear();
                     for ball in &balls[..*count] {
                         let (centre, stretch) = (fall(ball.centre), 1.0 / sun.y);
@@ -212,7 +224,15 @@ impl Figure {
     }
 }
 
-/// Half the corners that a circle of this radius in pixels is drawn with.
+/// Rounded solids thinner than this in pixels are not drawn: one could not see them.
+const MIN_RADIUS: f32 = 0.3;
+/// Rounded solids thinner than this in pixels are drawn without a lit side.
+const MIN_LIT_RADIUS: f32 = 2.5;
+
+/// Rounded solids thinner than this in pixels cast no shadow of their own.
+const MIN_SHADOW_RADIUS: f32 = 0.8;
+
+/// The corners that a circle of this radius in pixels is drawn with.
 fn arc_steps(radius: f32) -> usize {
     match radius {
         r if r < 1.5 => 4,
@@ -235,11 +255,14 @@ fn project_round(balls: &[Ball], colour: Rgb, camera: &Camera, light: &Light, su
         widest = widest.max(circle.1);
         distance = distance.max(view.z);
     }
+    if widest < MIN_RADIUS {
+        return;
+    }
     let circles = &circles[..balls.len()];
     let steps = arc_steps(widest);
     let (shaded, bright) = light.round_shades(colour, sunlit);
     shapes.add_hull(circles, steps, light.haze(shaded, distance));
-    if widest >= 1.5 {
+    if widest >= MIN_LIT_RADIUS {
         // The lit side of a rounded body, towards the light.
         let [dx, dy] = light.glint;
         let lit = circles.iter().map(|&([x, y], radius)| ([x + dx * radius, y + dy * radius], radius * 0.66));

@@ -85,7 +85,7 @@ impl Light {
     pub(crate) fn shade(&self, colour: Rgb, normal: Vec3, sunlit: f32) -> Rgb {
         let above = 0.8 + 0.2 * normal.y;
         let direct = match self.sun {
-            Some(sun) => normal.dot(sun).max(0.0) * sunlit * 1.5,
+            Some(sun) => normal.dot(sun).max(0.0) * sunlit * 1.25,
             None => (0.6 + 0.4 * normal.y).max(0.0),
         };
         self.lit(colour, above, direct)

@@ -73,7 +73,7 @@ impl Rgb {
     pub(crate) fn to_yuv(self) -> [u8; 3] {
         let [r, g, b] = self.0.map(|channel| channel.clamp(0.0, 1.0));
         let luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        let byte = |value: f32| value.round() as u8;
+        let byte = |value: f32| (value + 0.5) as i32 as u8;
         [
             byte(16.0 + 219.0 * luma),
             byte(128.0 + 224.0 * (b - luma) / 1.8556),

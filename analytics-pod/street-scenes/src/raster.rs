@@ -1,10 +1,9 @@
 //! Fills convex polygons with smooth edges, into planes, masks or identity buffers.
 
-/// Sub-scanlines a pixel row is sampled at; coverage along a row is exact.
-const LINES: usize = 4;
-
 /// What a polygon is filled into.
 pub(crate) trait Target {
+    /// Sub-scanlines that a pixel row is sampled at; coverage along a row is exact.
+    const LINES: usize;
     /// Width and height in pixels.
     fn size(&self) -> (usize, usize);
     /// Fills pixels `first..end` of a row.
@@ -22,40 +21,53 @@ pub(crate) struct Filler {
 
 impl Filler {
     /// Fills the convex polygon `points`, moved by `-origin` and then scaled by `scale`, in either winding order.
-    pub(crate) fn fill(&mut self, points: &[[f32; 2]], origin: [f32; 2], scale: f32, target: &mut impl Target) {
-        let (width, height) = target.size();
+    pub(crate) fn fill<T: Target>(&mut self, points: &[[f32; 2]], origin: [f32; 2], scale: f32, target: &mut T) {
+        let size = target.size();
+        let Some(first_row) = self.trace(points, origin, scale, size, T::LINES) else { return };
+        let rows = self.left.chunks_exact(T::LINES).zip(self.right.chunks_exact(T::LINES));
+        for (index, (left, right)) in rows.enumerate() {
+            fill_row(first_row + index, size.0, left, right, target);
+        }
+    }
+
+    /// Finds where each sub-scanline enters and leaves the polygon; `None` when it is outside the target.
+    fn trace(
+        &mut self,
+        points: &[[f32; 2]],
+        origin: [f32; 2],
+        scale: f32,
+        size: (usize, usize),
+        per_row: usize,
+    ) -> Option<usize> {
         let place = |point: [f32; 2]| [(point[0] - origin[0]) * scale, (point[1] - origin[1]) * scale];
-        let (mut top, mut bottom) = (f32::INFINITY, f32::NEG_INFINITY);
+        let (mut low, mut high) = ([f32::INFINITY; 2], [f32::NEG_INFINITY; 2]);
         for &point in points {
-            let [_, y] = place(point);
-            top = top.min(y);
-            bottom = bottom.max(y);
+            let [x, y] = place(point);
+            low = [low[0].min(x), low[1].min(y)];
+            high = [high[0].max(x), high[1].max(y)];
         }
-        let first_row = top.max(0.0).floor() as usize;
-        let end_row = (bottom.max(0.0).ceil() as usize).min(height);
-        if first_row >= end_row {
-            return;
+        let first_row = floor(low[1]);
+        let end_row = ceil(high[1]).min(size.1);
+        if first_row >= end_row || high[0] <= 0.0 || low[0] >= size.0 as f32 {
+            return None;
         }
-        let lines = (end_row - first_row) * LINES;
+        let lines = (end_row - first_row) * per_row;
         self.left.clear();
         self.left.resize(lines, f32::INFINITY);
         self.right.clear();
         self.right.resize(lines, f32::NEG_INFINITY);
 
-        let line_offset = (first_row * LINES) as f32 + 0.5;
-        let mut from = match points.last() {
-            Some(&last) => place(last),
-            None => return,
-        };
+        let line_offset = (first_row * per_row) as f32 + 0.5;
+        let mut from = place(*points.last()?);
         for &point in points {
             let to = place(point);
             let (upper, lower) = if from[1] <= to[1] { (from, to) } else { (to, from) };
-            let first = (upper[1] * LINES as f32 - line_offset).ceil().max(0.0) as usize;
-            let end = ((lower[1] * LINES as f32 - line_offset).ceil().max(0.0) as usize).min(lines);
+            let first = ceil(upper[1] * per_row as f32 - line_offset);
+            let end = ceil(lower[1] * per_row as f32 - line_offset).min(lines);
             if first < end {
                 let slope = (lower[0] - upper[0]) / (lower[1] - upper[1]);
-                let step = slope / LINES as f32;
-                let mut x = upper[0] + slope * ((first as f32 + line_offset) / LINES as f32 - upper[1]);
+                let step = slope / per_row as f32;
+                let mut x = upper[0] + slope * ((first as f32 + line_offset) / per_row as f32 - upper[1]);
                 for (left, right) in self.left[first..end].iter_mut().zip(&mut self.right[first..end]) {
                     *left = left.min(x);
                     *right = right.max(x);
@@ -64,49 +76,55 @@ impl Filler {
             }
             from = to;
         }
-
-        for (index, (left, right)) in self.left.chunks_exact(LINES).zip(self.right.chunks_exact(LINES)).enumerate() {
-            fill_row(first_row + index, width, left, right, target);
-        }
+        Some(first_row)
     }
 }
 
-fn fill_row(row: usize, width: usize, left: &[f32], right: &[f32], target: &mut impl Target) {
-    let leftmost = left.iter().copied().fold(f32::INFINITY, f32::min);
-    let rightmost = right.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+/// Far beyond any picture, yet exact as an integer.
+const LIMIT: f32 = 1e7;
+
+/// Rounds down to an index; below zero becomes zero. (`f32::floor` is a call on processors before SSE 4.1.)
+fn floor(value: f32) -> usize {
+    value.clamp(0.0, LIMIT) as i32 as usize
+}
+
+/// Rounds up to an index; below zero becomes zero.
+fn ceil(value: f32) -> usize {
+    let value = value.clamp(0.0, LIMIT);
+    let whole = value as i32;
+    whole as usize + usize::from((whole as f32) < value)
+}
+
+fn fill_row<T: Target>(row: usize, width: usize, left: &[f32], right: &[f32], target: &mut T) {
+    let least = |values: &[f32]| values.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = |values: &[f32]| values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (leftmost, rightmost) = (least(left), most(right));
     if leftmost >= rightmost {
         return;
     }
-    let inner_left = left.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let inner_right = right.iter().copied().fold(f32::INFINITY, f32::min);
-    let clip = |value: f32| (value.max(0.0) as usize).min(width);
-    let (start, end) = (clip(leftmost.floor()), clip(rightmost.ceil()));
+    let (start, end) = (floor(leftmost).min(width), ceil(rightmost).min(width));
     // A line that the polygon misses has an infinite left edge, so that nothing of the row counts as full.
-    let full_start = clip(inner_left.ceil()).clamp(start, end);
-    let full_end = clip(inner_right.floor()).clamp(full_start, end);
+    let full_start = ceil(most(left)).clamp(start, end);
+    let full_end = floor(least(right)).clamp(full_start, end);
     let coverage = |column: usize| {
         let (near, far) = (column as f32, column as f32 + 1.0);
         let sum: f32 = left.iter().zip(right).map(|(&l, &r)| (r.min(far) - l.max(near)).max(0.0)).sum();
-        sum / LINES as f32
+        sum / T::LINES as f32
     };
-    if full_start >= full_end {
-        for column in start..end {
-            target.blend(row, column, coverage(column));
-        }
-    } else {
-        for column in start..full_start {
-            target.blend(row, column, coverage(column));
-        }
+    for column in start..full_start {
+        target.blend(row, column, coverage(column));
+    }
+    if full_start < full_end {
         target.span(row, full_start, full_end);
-        for column in full_end..end {
-            target.blend(row, column, coverage(column));
-        }
+    }
+    for column in full_end..end {
+        target.blend(row, column, coverage(column));
     }
 }
 
 /// `from` moved towards `to` by `share` (0–1).
 pub(crate) fn mix(from: u8, to: u8, share: f32) -> u8 {
-    (f32::from(from) + (f32::from(to) - f32::from(from)) * share + 0.5) as u8
+    (f32::from(from) + (f32::from(to) - f32::from(from)) * share + 0.5) as i32 as u8
 }
 
 /// A luma plane that takes one colour.
@@ -117,6 +135,8 @@ pub(crate) struct Luma<'a> {
 }
 
 impl Target for Luma<'_> {
+    const LINES: usize = 4;
+
     fn size(&self) -> (usize, usize) {
         self.size
     }
@@ -140,6 +160,8 @@ pub(crate) struct Chroma<'a> {
 }
 
 impl Target for Chroma<'_> {
+    const LINES: usize = 2;
+
     fn size(&self) -> (usize, usize) {
         self.size
     }
@@ -166,6 +188,8 @@ pub(crate) struct Mask<'a> {
 }
 
 impl Target for Mask<'_> {
+    const LINES: usize = 4;
+
     fn size(&self) -> (usize, usize) {
         self.size
     }
@@ -193,6 +217,8 @@ pub(crate) struct Owners<'a> {
 const OWNED: f32 = 0.25;
 
 impl Target for Owners<'_> {
+    const LINES: usize = 2;
+
     fn size(&self) -> (usize, usize) {
         self.size
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     clip::{Clip, Counts, Format},
     config::{CameraConfig, Codec, SceneConfig},
-    door::{Access, Door, DoorError, RtspLoop, SilentDoor},
+    door::{Access, Door, DoorError, SilentDoor},
     fault::Fault,
     feed::{Feed, Output, Signal},
     library::{Library, LibraryError},
@@ -40,7 +40,6 @@ struct Conduct {
 
 /// What cameras of one simulator share.
 pub(crate) struct Surroundings {
-    pub(crate) rtsp: RtspLoop,
     pub(crate) signals: mpsc::Sender<Signal>,
     pub(crate) library: Library,
 }
@@ -220,7 +219,7 @@ impl Camera {
             // The old server goes on, because it may have been serving clients all the while.
             Fault::Refuse if conduct.door.is_some() => {
                 if let Some(door) = &mut conduct.door {
-                    door.listen(&around.rtsp)?;
+                    door.listen(&self.config.name)?;
                 }
             }
             Fault::Die | Fault::Refuse | Fault::Silence | Fault::DemandLogin => {
@@ -247,7 +246,7 @@ impl Camera {
     ) -> Result<(), DoorError> {
         conduct.door = None;
         if let Some(address) = conduct.address {
-            let door = Door::open(self, address, access, &around.rtsp, &around.signals)?;
+            let door = Door::open(self, address, access, &around.signals)?;
             conduct.address = Some(door.address);
             conduct.door = Some(door);
         }

@@ -131,14 +131,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not YAML of the expected shape.
-    #[error("{}: {at}: {source}", path.display())]
+    #[error("{}: {source}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// The field, as a path.
-        at: String,
-        /// What is wrong with it.
-        source: serde_yaml::Error,
+        /// What is wrong with it and where.
+        source: Box<serde_yaml::Error>,
     },
     /// A camera's field has a value that makes no sense.
     #[error("camera {camera}: {field}: {reason}")]
@@ -332,10 +330,10 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config: Self =
-            serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(&text)).map_err(|error| {
-                ConfigError::Parse { path: path.to_owned(), at: error.path().to_string(), source: error.into_inner() }
-            })?;
+        // A piece of the file in the message could be a password.
+        let options = serde_yaml::options! { with_snippet: false };
+        let mut config: Self = serde_yaml::from_str_with_options(&text, options)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         for file in config.cameras.iter_mut().filter_map(|camera| camera.file.as_mut()).chain(config.cache.as_mut()) {
             *file = folder.join(&*file);

@@ -39,31 +39,52 @@ pub struct DoorError {
     pub reason: String,
 }
 
-/// The thread that answers RTSP requests of all cameras.
+/// The longest that a camera's thread may take for what it is asked to do.
+const LOOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The thread that does all of one camera's RTSP work. The server's objects are touched on it only: closing a client
+/// while another thread serves it ends in a crash. A thread of its own, because answering a request waits for the
+/// client's pipeline.
 #[derive(Debug)]
-pub(crate) struct RtspLoop {
+struct RtspLoop {
     context: glib::MainContext,
     main: glib::MainLoop,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl RtspLoop {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    fn start() -> std::io::Result<Self> {
         let context = glib::MainContext::new();
         let main = glib::MainLoop::new(Some(&context), false);
         let running = main.clone();
         let thread = thread::Builder::new().name("rtsp".into()).spawn(move || running.run())?;
         Ok(Self { context, main, thread: Some(thread) })
     }
+
+    /// Does something on the thread; `None` if it does not come to it in time.
+    fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = mpsc::channel();
+        let mut work = Some(work);
+        // An idle source, because invoking would run the work right here while the loop has not begun yet.
+        let source = glib::idle_source_new(None, glib::Priority::DEFAULT, move || {
+            if let Some(work) = work.take() {
+                // Nobody waits any more after the time-out.
+                let _ = done.send(work());
+            }
+            glib::ControlFlow::Break
+        });
+        source.attach(Some(&self.context));
+        result.recv_timeout(LOOP_TIMEOUT).ok()
+    }
 }
 
 impl Drop for RtspLoop {
     fn drop(&mut self) {
-        // From inside the loop, because a loop that has not begun to run yet would not notice.
         let main = self.main.clone();
-        self.context.invoke(move || main.quit());
-        if let Some(thread) = self.thread.take() {
+        if let (Some(()), Some(thread)) = (self.run(move || main.quit()), self.thread.take()) {
             let _ = thread.join();
+        } else {
+            tracing::warn!("a camera's thread does not end; it is left alone");
         }
     }
 }
@@ -82,7 +103,8 @@ pub(crate) enum Access {
 /// An RTSP server on one port.
 #[derive(Debug)]
 pub(crate) struct Door {
-    camera: String,
+    camera: Weak<Camera>,
+    rtsp: RtspLoop,
     server: RTSPServer,
     /// The listening socket in the main context; gone when the camera refuses connections.
     listening: Option<glib::Source>,
@@ -98,12 +120,21 @@ impl Door {
         camera: &Arc<Camera>,
         address: SocketAddr,
         access: &Access,
-        rtsp: &RtspLoop,
         signals: &mpsc::Sender<Signal>,
     ) -> Result<Self, DoorError> {
+        let fail = |error: std::io::Error| DoorError {
+            camera: camera.config.name.clone(),
+            address,
+            reason: error.to_string(),
+        };
+        let rtsp = RtspLoop::start().map_err(fail)?;
         let factory = factory(camera, signals);
         let server = RTSPServer::new();
         server.set_address(&address.ip().to_string());
+        if let Some(threads) = server.thread_pool() {
+            // None of its own: clients are served by the thread that accepts them.
+            threads.set_max_threads(0);
+        }
         if let Some(auth) = auth(access) {
             server.set_auth(Some(&auth));
             factory.add_role_from_structure(
@@ -124,20 +155,19 @@ impl Door {
             glib::ControlFlow::Continue
         });
         cleaning.attach(Some(&rtsp.context));
-        let mut door = Self { camera: camera.config.name.clone(), server, listening: None, cleaning, address };
-        door.listen(rtsp)?;
+        let mut door = Self { camera: Arc::downgrade(camera), rtsp, server, listening: None, cleaning, address };
+        door.listen(&camera.config.name)?;
         Ok(door)
     }
 
     /// Takes connections, on the same port as before if there was one.
-    pub(crate) fn listen(&mut self, rtsp: &RtspLoop) -> Result<(), DoorError> {
-        let fail = |reason: String| DoorError { camera: self.camera.clone(), address: self.address, reason };
+    pub(crate) fn listen(&mut self, camera: &str) -> Result<(), DoorError> {
+        let fail = |reason: &str| DoorError { camera: camera.to_owned(), address: self.address, reason: reason.into() };
         self.server.set_service(&self.address.port().to_string());
-        let source =
-            self.server.create_source(gio::Cancellable::NONE).map_err(|error| fail(error.message().to_owned()))?;
-        let port = u16::try_from(self.server.bound_port()).map_err(|_| fail("no port was bound".to_owned()))?;
+        let source = self.server.create_source(gio::Cancellable::NONE).map_err(|error| fail(error.message()))?;
+        let port = u16::try_from(self.server.bound_port()).map_err(|_| fail("no port was bound"))?;
         self.address.set_port(port);
-        source.attach(Some(&rtsp.context));
+        source.attach(Some(&self.rtsp.context));
         self.listening = Some(source);
         Ok(())
     }
@@ -145,19 +175,32 @@ impl Door {
     /// Takes no new connections.
     pub(crate) fn stop_listening(&mut self) {
         if let Some(source) = self.listening.take() {
-            source.destroy();
+            let dropped = self.rtsp.run(move || source.destroy());
+            warn_if_late(dropped);
         }
     }
 
     /// Cuts every connection.
-    pub(crate) fn cut(&self) {
-        let clients = self.server.client_filter(Some(&mut |_, _| RTSPFilterResult::Ref));
-        for client in clients {
-            client.close();
+    fn cut(&self) {
+        if let Some(camera) = self.camera.upgrade() {
+            camera.feed().release();
         }
-        if let Some(sessions) = self.server.session_pool() {
-            sessions.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
-        }
+        let server = self.server.clone();
+        let cut = self.rtsp.run(move || {
+            for client in server.client_filter(Some(&mut |_, _| RTSPFilterResult::Ref)) {
+                client.close();
+            }
+            if let Some(sessions) = server.session_pool() {
+                sessions.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
+            }
+        });
+        warn_if_late(cut);
+    }
+}
+
+fn warn_if_late(done: Option<()>) {
+    if done.is_none() {
+        tracing::warn!("a camera's thread is busy with a request for longer than {LOOP_TIMEOUT:?}");
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     clip::{Clip, Encoded, Format, FrameRate},
     config::{Codec, Rate, SceneConfig},
     elements::{self, ElementError},
+    nal,
 };
 
 /// The longest an encoder may take for one frame.
@@ -92,7 +93,7 @@ pub(crate) fn encoder(config: &SceneConfig) -> (&'static str, Vec<(&'static str,
                     "option-string",
                     format!(
                         "pools=none:frame-threads=1:wpp=0:scenecut=0:min-keyint={gop}:open-gop=0:repeat-headers=1:\
-                         bframes={bframes}:b-adapt=0:b-pyramid=0:rc-lookahead={}:aud=1",
+                         bframes={bframes}:b-adapt=0:b-pyramid=0:rc-lookahead={}:aud=1:info=0",
                         bframes + 1
                     ),
                 ),
@@ -163,7 +164,12 @@ pub(crate) fn encode(config: &SceneConfig, arrived: impl FnMut()) -> Result<Clip
                 .build(),
         );
     }
-    let units = collect(&pipeline, &sink, arrived)?;
+    let (mut units, _) = collect(&pipeline, &sink, arrived)?;
+    for unit in &mut units {
+        // x265enc puts another set of headers before the first access unit, with bytes in it that nobody ever set.
+        let start = nal::delimiter(config.codec, &unit.bytes);
+        unit.bytes.drain(..start);
+    }
     let got = units.len();
     let format = Format {
         codec: config.codec,
@@ -185,22 +191,25 @@ pub(crate) fn byte_stream_caps(codec: Codec) -> gst::Caps {
     gst::Caps::builder(media).field("stream-format", "byte-stream").field("alignment", "au").build()
 }
 
-/// Plays a pipeline to its end and collects what arrives at its sink; `arrived` is called for each access unit.
+/// Plays a pipeline to its end and collects what arrives at its sink, and in what format; `arrived` is called
+/// for each access unit.
 pub(crate) fn collect(
     pipeline: &gst::Pipeline,
     sink: &gst::Element,
     mut arrived: impl FnMut(),
-) -> Result<Vec<Encoded>, EncodeError> {
+) -> Result<(Vec<Encoded>, Option<gst::Caps>), EncodeError> {
     let stopped = StopOnDrop(pipeline);
     // A failure to start is told by the bus, with its reason.
     let _ = pipeline.set_state(gst::State::Playing);
     let mut encoded = Vec::new();
+    let mut caps = None;
     let mut waited = gst::ClockTime::ZERO;
     let step = gst::ClockTime::from_mseconds(200);
     let Some(sink) = sink.downcast_ref::<AppSink>() else { return Err(EncodeError::Stuck) };
     loop {
         if let Some(sample) = sink.try_pull_sample(step) {
             waited = gst::ClockTime::ZERO;
+            caps = sample.caps_owned();
             encoded.extend(sample.buffer().and_then(access_unit));
             arrived();
             continue;
@@ -209,7 +218,7 @@ pub(crate) fn collect(
             return Err(error);
         }
         if sink.is_eos() {
-            return Ok(encoded);
+            return Ok((encoded, caps));
         }
         waited += step;
         if waited >= FRAME_TIMEOUT {

@@ -107,6 +107,15 @@ impl Feed {
         self.viewers.retain(|viewer| viewer.id != id);
     }
 
+    /// Gives clients that wait for a key frame one at once. A request is answered only when its pipeline has something
+    /// to send, and while it waits the client cannot be cut off.
+    pub(crate) fn release(&self) {
+        for viewer in self.viewers.iter().filter(|viewer| viewer.waits) {
+            // An error says that the client is leaving already.
+            let _ = viewer.push(self.clip.bytes(self.clip.unit(0)), 0);
+        }
+    }
+
     /// Changes what goes out. Clients begin again at a key frame, because they may have missed some frames.
     pub(crate) fn set_output(&mut self, output: Output) {
         if self.output != output {

@@ -83,15 +83,13 @@ fn parse(path: &Path) -> Result<(Option<Clip>, usize), EncodeError> {
     let target = sink.clone();
     demuxer.connect_pad_added(move |_, pad| {
         let Some(pipeline) = weak.upgrade() else { return };
-        let Some(caps) = pad.current_caps().or_else(|| Some(pad.query_caps(None))) else { return };
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.is_some() {
-            return;
-        }
-        if let Some(stream) = Stream::from_caps(&caps)
-            && stream.link(&pipeline, pad, &target).is_ok()
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        if found.is_none()
+            && let Some(codec) = codec(&caps)
+            && link(codec, &pipeline, pad, &target).is_ok()
         {
-            *found = Some(stream);
+            *found = Some(codec);
         }
     });
     let no_more = Arc::clone(&video);
@@ -105,63 +103,56 @@ fn parse(path: &Path) -> Result<(Option<Clip>, usize), EncodeError> {
             pad.send_event(gst::event::Eos::new());
         }
     });
-    let mut encoded = encode::collect(&pipeline, &sink, || ())?;
-    let Some(stream) = video.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-        return Ok((None, demuxer.num_src_pads() as usize));
-    };
-    let rate = stream.rate.unwrap_or_else(|| average_rate(&encoded));
+    let (mut encoded, caps) = encode::collect(&pipeline, &sink, || ())?;
+    let tracks = usize::from(demuxer.num_src_pads());
+    let codec = *video.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Some(codec), Some(caps)) = (codec, caps) else { return Ok((None, tracks)) };
     if encoded.iter().all(|unit| unit.presentation == 0) {
         for (unit, order) in encoded.iter_mut().zip(0..) {
             unit.presentation = order;
         }
     }
-    let format = Format { codec: stream.codec, width: stream.width, height: stream.height, rate };
-    Ok((Clip::assemble(format, &encoded), demuxer.num_src_pads() as usize))
+    let format = format(codec, &caps, &encoded);
+    Ok((format.and_then(|format| Clip::assemble(format, &encoded)), tracks))
 }
 
-#[derive(Clone)]
-struct Stream {
-    codec: Codec,
-    width: u32,
-    height: u32,
-    rate: Option<FrameRate>,
+fn codec(caps: &gst::CapsRef) -> Option<Codec> {
+    match caps.structure(0)?.name().as_str() {
+        "video/x-h264" => Some(Codec::H264),
+        "video/x-h265" => Some(Codec::H265),
+        _ => None,
+    }
 }
 
-impl Stream {
-    fn from_caps(caps: &gst::CapsRef) -> Option<Self> {
-        let structure = caps.structure(0)?;
-        let codec = match structure.name().as_str() {
-            "video/x-h264" => Codec::H264,
-            "video/x-h265" => Codec::H265,
-            _ => return None,
-        };
-        let size = |field| structure.get::<i32>(field).ok().and_then(|size| u32::try_from(size).ok());
-        let rate = structure.get::<gst::Fraction>("framerate").ok().and_then(|rate| {
-            let numerator = u32::try_from(rate.numer()).ok().filter(|numerator| *numerator > 0)?;
-            Some(FrameRate { numerator, denominator: u32::try_from(rate.denom()).ok().filter(|denom| *denom > 0)? })
-        });
-        Some(Self { codec, width: size("width")?, height: size("height")?, rate })
-    }
+fn format(codec: Codec, caps: &gst::CapsRef, encoded: &[Encoded]) -> Option<Format> {
+    let structure = caps.structure(0)?;
+    let size = |field| structure.get::<i32>(field).ok().and_then(|size| u32::try_from(size).ok());
+    let named = structure.get::<gst::Fraction>("framerate").ok().and_then(|rate| {
+        let numerator = u32::try_from(rate.numer()).ok().filter(|numerator| *numerator > 0)?;
+        Some(FrameRate { numerator, denominator: u32::try_from(rate.denom()).ok().filter(|denom| *denom > 0)? })
+    });
+    let rate = named.unwrap_or_else(|| average_rate(encoded));
+    Some(Format { codec, width: size("width")?, height: size("height")?, rate })
+}
 
-    /// Parameter sets go before every key frame, because the container keeps them apart.
-    fn link(&self, pipeline: &gst::Pipeline, pad: &gst::Pad, sink: &gst::Element) -> Result<(), ElementError> {
-        let parser = match self.codec {
-            Codec::H264 => "h264parse",
-            Codec::H265 => "h265parse",
-        };
-        let parser = elements::make(parser, &[("config-interval", "-1".into())])?;
-        let filter = elements::make("capsfilter", &[])?;
-        filter.set_property("caps", encode::byte_stream_caps(self.codec));
-        pipeline.add_many([&parser, &filter])?;
-        gst::Element::link_many([&parser, &filter, sink])?;
-        for element in [&filter, &parser] {
-            element.sync_state_with_parent()?;
-        }
-        if let Some(input) = parser.static_pad("sink") {
-            pad.link(&input).map_err(|error| gst::glib::bool_error!("cannot link the video track: {error}"))?;
-        }
-        Ok(())
+/// Parameter sets go before every key frame, because the container keeps them apart.
+fn link(codec: Codec, pipeline: &gst::Pipeline, pad: &gst::Pad, sink: &gst::Element) -> Result<(), ElementError> {
+    let parser = match codec {
+        Codec::H264 => "h264parse",
+        Codec::H265 => "h265parse",
+    };
+    let parser = elements::make(parser, &[("config-interval", "-1".into())])?;
+    let filter = elements::make("capsfilter", &[])?;
+    filter.set_property("caps", encode::byte_stream_caps(codec));
+    pipeline.add_many([&parser, &filter])?;
+    gst::Element::link_many([&parser, &filter, sink])?;
+    for element in [&filter, &parser] {
+        element.sync_state_with_parent()?;
     }
+    if let Some(input) = parser.static_pad("sink") {
+        pad.link(&input).map_err(|error| gst::glib::bool_error!("cannot link the video track: {error}"))?;
+    }
+    Ok(())
 }
 
 /// Frames over the time from the first to the last; 25 a second if the file tells no times.

@@ -24,6 +24,18 @@ pub fn is_reference(codec: Codec, access_unit: &[u8]) -> bool {
     }
 }
 
+/// Where an access unit begins: at its delimiter (H.264 clause 7.4.1.2.3, H.265 clause 7.4.2.4.4), or at 0 if it has
+/// none.
+pub(crate) fn delimiter(codec: Codec, access_unit: &[u8]) -> usize {
+    let is_delimiter = |header: u8| match codec {
+        Codec::H264 => header & 0x1f == 9,
+        Codec::H265 => header >> 1 & 0x3f == 35,
+    };
+    let found = access_unit.windows(4).position(|window| window[..3] == [0, 0, 1] && is_delimiter(window[3]));
+    // The start code may have a leading zero.
+    found.map_or(0, |at| if at > 0 && access_unit[at - 1] == 0 { at - 1 } else { at })
+}
+
 /// The NAL units of an access unit, without start codes.
 fn units(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = skip_start_code(stream);
@@ -74,6 +86,14 @@ mod tests {
         assert!(is_reference(Codec::H264, &[]));
         assert!(is_reference(Codec::H264, &[0, 0, 1]));
         assert!(is_reference(Codec::H265, &stream(&[35 << 1])));
+    }
+
+    #[test]
+    fn an_access_unit_begins_at_its_delimiter() {
+        assert_eq!(delimiter(Codec::H264, &stream(&[0x67, 0x09, 0x65])), 7);
+        assert_eq!(delimiter(Codec::H265, &stream(&[32 << 1, 34 << 1, 35 << 1, 32 << 1])), 14);
+        assert_eq!(delimiter(Codec::H265, &stream(&[32 << 1, 34 << 1])), 0);
+        assert_eq!(delimiter(Codec::H264, &[0, 0, 1, 9]), 0);
     }
 
     proptest! {

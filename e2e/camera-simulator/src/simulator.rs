@@ -12,7 +12,7 @@ use crate::{
     camera::{Camera, CameraInfo, FaultError, Surroundings},
     config::{Config, ConfigError},
     control::ControlServer,
-    door::{DoorError, RtspLoop},
+    door::DoorError,
     elements::{self, ElementError},
     fault::Fault,
     feed::{self, Signal},
@@ -98,8 +98,7 @@ impl Simulator {
         let clips = library.clips(&config.cameras, progress)?;
 
         let (signals, received) = mpsc::channel();
-        let rtsp = RtspLoop::start().map_err(SimulatorError::Thread)?;
-        let around = Surroundings { rtsp, signals: signals.clone(), library };
+        let around = Surroundings { signals: signals.clone(), library };
         // Cameras in the field are not in step, and neither are these: their frames spread over one frame's time.
         let start = feed::now();
         let count = config.cameras.len().max(1) as u64;

@@ -55,10 +55,11 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Adds what happened from `before` to `after`, `elapsed` apart.
-    pub(super) fn add(&mut self, before: &Counters, after: &Counters, elapsed: Duration) {
+    /// Adds what happened from `before` to `after`, `elapsed` apart. `measuring` is CPU that the benchmark itself spent
+    /// and the pod did not.
+    pub(super) fn add(&mut self, before: &Counters, after: &Counters, elapsed: Duration, measuring: Duration) {
         self.seconds += elapsed.as_secs_f64();
-        self.cpu += after.process_cpu.saturating_sub(before.process_cpu);
+        self.cpu += after.process_cpu.saturating_sub(before.process_cpu + measuring);
         let receive = |counters: &Counters| counters.groups.get(&CpuGroup::Receive).copied().unwrap_or_default();
         self.receive_cpu += receive(after).saturating_sub(receive(before));
         let nothing = SourceCounters::default();

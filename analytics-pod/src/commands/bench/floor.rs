@@ -25,7 +25,7 @@ const RECORDED_UNITS: usize = 120;
 const FIRST_UNIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the bare decoder may take for what was recorded.
-const DECODE_TIMEOUT: Duration = Duration::from_secs(60);
+const DECODE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A floor that cannot be measured.
 #[derive(Debug, thiserror::Error)]

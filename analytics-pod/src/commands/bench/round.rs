@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::{
     cameras::Cameras,
@@ -27,7 +27,7 @@ use crate::{
     pod::{Pod, PodSettings},
     sink::{ChannelSink, Sink},
     source::Pacing,
-    telemetry::{ProcessError, Telemetry, memory},
+    telemetry::{ProcessError, Telemetry, memory, thread_cpu},
 };
 
 /// How long all sources may take to flow.
@@ -41,6 +41,9 @@ const SENT_POLL: Duration = Duration::from_secs(1);
 
 /// Sendings asked for each time: more than a second of the fastest camera.
 const SENT_COUNT: usize = 400;
+
+/// How often memory is read.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Observations that may wait for the collector.
 const OBSERVATIONS: usize = 65_536;
@@ -116,7 +119,7 @@ impl Round<'_> {
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;
-            let collected = self.load(stop, &telemetry, load, rounds, observations).await;
+            let collected = self.load(stop, &telemetry, load, rounds, observations);
             pod.shut_down().await;
             return collected;
         }
@@ -148,7 +151,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    async fn load(
+    /// Blocks for the whole part: its caller has nothing else to do meanwhile.
+    fn load(
         &self,
         stop: &StopRequest,
         telemetry: &Telemetry,
@@ -166,37 +170,42 @@ impl Round<'_> {
             let collector = scope.spawn(move || {
                 let mut collector = Collector { begin_time, base, cameras: self.cameras, ..Collector::default() };
                 collector.run(&observations, began + length);
-                collector
+                (collector, thread_cpu())
             });
-            let watched = tokio::runtime::Handle::current();
-            let samples = tokio::task::block_in_place(|| watched.block_on(sample_memory(stop, began, length, base)));
-            let after = Counters::read(telemetry);
-            load.add(&before, &after?, began.elapsed());
-            rounds.memory.extend(samples?);
-            let collected = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let sampling = Sampling { stop, began, length, base };
+            let (samples, sampling_cpu) = tokio::task::block_in_place(|| sampling.run())?;
+            let after = Counters::read(telemetry)?;
+            let elapsed = began.elapsed();
+            let (collected, collecting_cpu) = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            load.add(&before, &after, elapsed, sampling_cpu + collecting_cpu);
+            rounds.memory.extend(samples);
             collected.add_to(rounds);
             Ok(())
         })
     }
 }
 
-async fn sample_memory(
-    stop: &StopRequest,
+/// Reads the memory of the process every second until the part is over.
+struct Sampling<'a> {
+    stop: &'a StopRequest,
     began: Instant,
     length: Duration,
     base: f64,
-) -> Result<Vec<(f64, f64)>, ProcessError> {
-    let mut samples = Vec::new();
-    let mut tick = interval(Duration::from_secs(1).min(length));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            () = stop.requested() => return Ok(samples),
-            _ = tick.tick() => {}
-        }
-        samples.push((base + began.elapsed().as_secs_f64(), memory()?.proportional as f64));
-        if began.elapsed() >= length {
-            return Ok(samples);
+}
+
+impl Sampling<'_> {
+    /// Seconds of load and bytes; and the CPU that reading them took.
+    fn run(&self) -> Result<(Vec<(f64, f64)>, Duration), ProcessError> {
+        let (mut samples, mut cpu) = (Vec::new(), Duration::ZERO);
+        loop {
+            let before = thread_cpu();
+            samples.push((self.base + self.began.elapsed().as_secs_f64(), memory()?.proportional as f64));
+            cpu += thread_cpu().saturating_sub(before);
+            let left = self.length.saturating_sub(self.began.elapsed());
+            if left.is_zero() || self.stop.is_requested() {
+                return Ok((samples, cpu));
+            }
+            thread::sleep(left.min(MEMORY_INTERVAL));
         }
     }
 }

@@ -110,17 +110,13 @@ impl Decoder {
         Ok(Self::Raw { info: Arc::new(info), pictures: Vec::new() })
     }
 
-    /// The caps changed in a way that [`is_compatible`].
+    /// The caps changed in a way that [`is_compatible`]. A decoder element is not told: it would begin anew and need a
+    /// key frame, and what changed — a frame rate — it does not use.
     pub(super) fn update(&mut self, caps: &gst::Caps) {
-        match self {
-            Self::Raw { info, .. } => {
-                if let Ok(new) = VideoInfo::from_caps(caps) {
-                    *info = Arc::new(new);
-                }
-            }
-            Self::Element(decoder) => {
-                decoder.entry.push_event(gst::event::Caps::new(caps));
-            }
+        if let Self::Raw { info, .. } = self
+            && let Ok(new) = VideoInfo::from_caps(caps)
+        {
+            *info = Arc::new(new);
         }
     }
 

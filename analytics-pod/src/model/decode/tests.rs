@@ -247,7 +247,10 @@ fn shapes(layout: Layout, rows: usize) -> Vec<Vec<usize>> {
     }
 }
 
-fn any_outputs() -> impl Strategy<Value = (Layout, Vec<(Vec<usize>, Vec<f32>)>)> {
+/// The shape and values of an output.
+type AnyOutput = (Vec<usize>, Vec<f32>);
+
+fn any_outputs() -> impl Strategy<Value = (Layout, Vec<AnyOutput>)> {
     (prop::sample::select(&Layout::ALL[..]), 1_usize..40).prop_flat_map(|(layout, rows)| {
         let outputs: Vec<_> = shapes(layout, rows)
             .into_iter()

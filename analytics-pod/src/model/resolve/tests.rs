@@ -38,8 +38,8 @@ fn spec() -> ModelSpec {
     ModelSpec::new("m", ModelSource::File("m.onnx".into()))
 }
 
-fn labels(count: usize) -> Option<Arc<[Arc<str>]>> {
-    Some((0..count).map(|index| format!("class {index}").into()).collect())
+fn labels(count: usize) -> Arc<[Arc<str>]> {
+    (0..count).map(|index| format!("class {index}").into()).collect()
 }
 
 fn layout_of(header: &OnnxHeader) -> Layout {
@@ -89,7 +89,7 @@ fn puts_outputs_in_the_decoders_order() {
     assert_eq!(resolve(&spec(), &header).unwrap().outputs, [1, 0]);
     // Four classes: the names tell.
     let header = file(SQUARE, &[("scores", &[1, 300, 4]), ("boxes", &[1, 300, 4])]);
-    let resolved = resolve(&ModelSpec { labels: labels(4), ..spec() }, &header).unwrap();
+    let resolved = resolve(&ModelSpec { labels: Some(labels(4)), ..spec() }, &header).unwrap();
     assert_eq!((resolved.head.layout, resolved.outputs), (Layout::Ssd, vec![1, 0]));
 }
 
@@ -153,7 +153,7 @@ fn asks_for_names_that_nothing_gives() {
     assert_snapshot!(question(&spec(), &header), @"model m: spec.labels: 1 names are given (the file's metadata `names`), but the YOLOv8 outputs have 3 classes");
     let header = with_metadata(file(SQUARE, &[("output0", &[1, 7, 8400])]), &[("names", "what?")]);
     assert_snapshot!(question(&spec(), &header), @"model m: the class names in the file (metadata `names`) cannot be read; set spec.labels");
-    let named = ModelSpec { labels: labels(3), ..spec() };
+    let named = ModelSpec { labels: Some(labels(3)), ..spec() };
     assert_eq!(resolve(&named, &header).unwrap().labels_from, "spec.labels");
 }
 
@@ -284,6 +284,6 @@ proptest! {
             header.inputs = vec![tensor("images", TensorType::F32, SQUARE)];
         }
         let header = with_metadata(header, &[("imgsz", &imgsz)]);
-        let _ = resolve(&ModelSpec { layout, labels: names.and_then(labels), ..spec() }, &header);
+        let _ = resolve(&ModelSpec { layout, labels: names.map(labels), ..spec() }, &header);
     }
 }

@@ -146,7 +146,7 @@ proptest! {
         let mut reader = HeaderReader::new(standard, length_prefixed, &codec_data);
         for access_unit in &access_units {
             let headers = reader.read(access_unit);
-            prop_assert!(!(headers.key_frame && headers.disposable) || !headers.intra);
+            prop_assert!(!(headers.key_frame && headers.disposable && headers.intra));
         }
     }
 

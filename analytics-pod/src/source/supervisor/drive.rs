@@ -186,14 +186,15 @@ impl Reporter<'_> {
                     self.last_failure = Some(failure.clone());
                 }
             }
-            (StreamState::Ended, _) => match machine.outcome() {
-                Some(Outcome::GaveUp(failure)) => {
+            (StreamState::Ended, _) => {
+                if let Some(Outcome::GaveUp(failure)) = machine.outcome() {
                     self.telemetry.set_last_failure(failure.clone());
                     let attempts = self.telemetry.attempts();
                     tracing::error!(%source, reason = %failure.reason, attempts, "given up: {}", failure.message);
+                } else {
+                    tracing::info!(%source, "played to its end");
                 }
-                _ => tracing::info!(%source, "played to its end"),
-            },
+            }
             (StreamState::Streaming, _) => {
                 self.last_failure = None;
                 tracing::info!(%source, "streaming");

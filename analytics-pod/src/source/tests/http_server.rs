@@ -96,21 +96,18 @@ fn send_file(connection: &mut TcpStream, bytes: &[u8], range: Option<String>) ->
         let last = last.parse().map_or(bytes.len(), |last: usize| last + 1).min(bytes.len());
         (first < last).then_some(first..last)
     });
-    match range {
-        Some(range) => {
-            write!(
-                connection,
-                "HTTP/1.1 206 Partial Content\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\n\r\n",
-                range.len(),
-                range.start,
-                range.end - 1,
-                bytes.len()
-            )?;
-            connection.write_all(&bytes[range])
-        }
-        None => {
-            write!(connection, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
-            connection.write_all(bytes)
-        }
-    }
+    let Some(range) = range else {
+        write!(connection, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
+        return connection.write_all(bytes);
+    };
+    write!(
+        connection,
+        "HTTP/1.1 206 Partial Content\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\
+         Content-Range: bytes {}-{}/{}\r\n\r\n",
+        range.len(),
+        range.start,
+        range.end - 1,
+        bytes.len()
+    )?;
+    connection.write_all(&bytes[range])
 }

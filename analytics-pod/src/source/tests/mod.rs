@@ -85,7 +85,7 @@ fn play(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>, most: u
     };
     let deadline = Instant::now() + PATIENCE;
     while played.units.len() < most {
-        assert!(Instant::now() < deadline, "no end in sight: {} units", played.units.len());
+        assert!(Instant::now() < deadline, "no end in sight: {} units of {}", played.units.len(), input.uri);
         match units.next(Duration::from_millis(500)) {
             Ok(Next::Format(caps)) => played.formats.push(caps),
             Ok(Next::Unit(unit)) => played.units.push(unit),

@@ -26,7 +26,7 @@ pub(super) struct Server {
     port: u16,
     context: glib::MainContext,
     main_loop: glib::MainLoop,
-    server: server::RTSPServer,
+    inner: server::RTSPServer,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +78,7 @@ impl Server {
             let (context, main_loop) = (context.clone(), main_loop.clone());
             move || context.with_thread_default(|| main_loop.run()).unwrap()
         });
-        Self { port, context, main_loop, server, thread: Some(thread) }
+        Self { port, context, main_loop, inner: server, thread: Some(thread) }
     }
 
     pub(super) fn uri(&self, path: &str) -> String {
@@ -87,7 +87,7 @@ impl Server {
 
     /// Closes every connection without a word.
     pub(super) fn kill_connections(&self) {
-        let server = self.server.clone();
+        let server = self.inner.clone();
         self.context.invoke(move || {
             server.client_filter(Some(&mut |_, _| server::RTSPFilterResult::Remove));
         });

@@ -32,8 +32,8 @@ fn foliage(random: &mut ChaCha8Rng, centre: Vec3, radius: f32, count: usize) -> 
     (0..count)
         .map(|_| {
             let mut reach = || random.random_range(-1.0..1.0_f32);
-            let offset = vec3(reach(), reach() * 0.75, reach()) * (radius * 0.62);
-            let size = radius * random.random_range(0.34..0.58);
+            let offset = vec3(reach(), reach() * 0.75, reach()) * (radius * 0.7);
+            let size = radius * random.random_range(0.24..0.46);
             // Leaves deeper down are darker.
             let depth = 0.8 + 0.3 * offset.y / radius + random.random_range(-0.08..0.08);
             (centre + offset, size, base.scale(depth))
@@ -61,7 +61,7 @@ impl Prop {
             0..=3 => {
                 let height = random.random_range(4.5..7.5);
                 let radius = height * random.random_range(0.26..0.36);
-                let blobs = foliage(random, vec3(0.0, height - radius * 0.7, 0.0), radius, 26);
+                let blobs = foliage(random, vec3(0.0, height - radius * 0.7, 0.0), radius, 44);
                 Self::Tree { height, blobs }
             }
             4 => Self::Bench,

@@ -207,6 +207,7 @@ impl Truck {
         let top = if self.open { 1.75 } else { self.load_height };
         figure.cuboid(4, self.load, vec3(rear, 0.95, -wide), vec3(front, top, wide));
         let centre = vec3(f32::midpoint(rear, front), f32::midpoint(0.95, top), 0.0);
+        // Stripe and doors sort with the box, and after it because they are added later.
         for hand in [-1.0, 1.0] {
             let band = [(rear + 0.2, 0.3), (front - 0.2, 0.3), (front - 0.2, 0.52), (rear + 0.2, 0.52)]
                 .map(|(x, share)| vec3(x, 0.95 + (top - 0.95) * share, hand * (wide + 0.01)));
@@ -235,8 +236,8 @@ impl Truck {
             (front - 0.3, top, wide * 0.95),
             (rear, top, wide * 0.95),
         ];
-        figure.prism(4, self.paint, &cab, |strip| (strip != 0).then_some(self.paint));
-        let centre = vec3(f32::midpoint(rear, front), 1.5, 0.0);
+        // Windows and grille sort with the cab, and after it because they are added later.
+        let centre = figure.prism(4, self.paint, &cab, |strip| (strip != 0).then_some(self.paint));
         let glass = rgb(GLASS);
         let lean = |y: f32| front + 0.01 - 0.3 * (y - belt) / (top - belt);
         let (low, high) = (belt + 0.06, top - 0.14);
