@@ -89,7 +89,11 @@ fn a_reader_that_sleeps_goes_on_at_a_key_frame_and_every_loss_is_counted() {
     let mut numbers: Vec<u64> = Vec::new();
     while numbers.len() < 20 {
         if let Next::Unit(unit) = units.next(PATIENCE).unwrap() {
+<<<<<<< HEAD
             if numbers.last().is_none_or(|last: &u64| last + 1 != unit.number) {
+=======
+            if numbers.last().is_none_or(|&last: &u64| last + 1 != unit.number) {
+>>>>>>> refs/heads/engine
                 assert!(unit.key_frame, "{} follows {numbers:?}", unit.number);
             }
             numbers.push(unit.number);
