@@ -100,7 +100,7 @@ fn feeds_the_size_to_models_that_scale_their_boxes() {
     header.outputs[0].element_type = TensorType::I64;
     header.inputs.push(tensor("orig_target_sizes", TensorType::I64, &[-1, 2]));
     assert_snapshot!(question(&spec(), &header), @"model m: its outputs do not tell its classes; set spec.labels, in order");
-    let resolved = resolve(&ModelSpec { labels: labels(80), ..spec() }, &header).unwrap();
+    let resolved = resolve(&ModelSpec { labels: Some(labels(80)), ..spec() }, &header).unwrap();
     assert_eq!((resolved.head.layout, resolved.outputs), (Layout::Queries, vec![1, 2, 0]));
     assert_eq!((&*resolved.picture, resolved.picture_size.as_deref()), ("images", Some("orig_target_sizes")));
 }
