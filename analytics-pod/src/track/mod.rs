@@ -14,6 +14,10 @@
 //! | trackforge 0.5 OC-SORT, 5 s of memory | 0.724 | 0.748 | 0.737 | 0.759 |
 //! | this one | 0.928 | 0.924 | 0.917 | 0.940 |
 //!
+//! On real clips without true ids (YOLOX-nano's people above 0.3) this one and the crates' agree: 20 s of a shop at
+//! 15 fps gave 24 ids with this one, 24 with ByteTrack and 21 with TrackTrack, of which 12, 12 and 14 lasted a second; at
+//! 5 fps 20, 22 and 20; six people one after the other, at 3.3 fps, gave 6, 11 and 11.
+//!
 //! `mot-rs` 0.6, whose ByteTracker knows time, reached 0.82–0.87 on the same scenes with other random numbers; it names
 //! objects by random UUIDs in a hash map, so that two runs differ. `similari` 0.26 was not measured: it links Python,
 //! starts threads, and draws ids at random.
