@@ -26,20 +26,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     for seed in 0..scenes {
         let started = cpu_time();
         let scene = Scene::new(&Settings { seed: seed.into(), width, height, fps: 15, frames: 450 })?;
-        sums[0] += cpu_time() - started;
+        sums[0] += cpu_time().saturating_sub(started);
         let mut picture = Picture::new(width, height);
         let started = cpu_time();
         for frame in 0..FRAMES {
             scene.render(frame * 11, &mut picture);
         }
-        let rendered = cpu_time() - started;
+        let rendered = cpu_time().saturating_sub(started);
         sums[1] += rendered;
         slowest = slowest.max(rendered / FRAMES);
         let started = cpu_time();
         for frame in 0..FRAMES {
             std::hint::black_box(scene.truth(frame * 11));
         }
-        sums[2] += cpu_time() - started;
+        sums[2] += cpu_time().saturating_sub(started);
     }
     let frames = scenes * FRAMES;
     println!("{width}x{height}: plan {:.1?} a scene", sums[0] / scenes);
