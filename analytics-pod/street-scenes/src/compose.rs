@@ -11,7 +11,7 @@ use crate::geometry::{Camera, Footprint, Pose, Vec3};
 use crate::light::Light;
 use crate::raster::{Filler, Owners};
 use crate::street::{self, Street};
-use crate::traffic::{Look, Traffic};
+use crate::traffic::{COPIES, Look, Traffic};
 use crate::{Class, MIN_LOOP_SECONDS, Picture, Settings, SettingsError, TruthObject};
 
 /// Ids of parked vehicles start here, above those of everything that moves.
@@ -285,7 +285,7 @@ impl Scene {
     fn place_fixtures(&mut self) {
         let mut brush = Brush::default();
         let mut fixtures = Vec::new();
-        for (standing, id) in self.street.standing.iter().zip(FIRST_PARKED_ID..) {
+        for (standing, id) in self.street.standing.iter().zip((FIRST_PARKED_ID..).step_by(COPIES as usize)) {
             let (along, across) = standing.prop.half_size();
             let footprint = Footprint::around(standing.at, standing.heading, along, across);
             let figure = standing.prop.figure(Pose::new(standing.at, standing.heading));

@@ -18,8 +18,8 @@ use crate::figures::vehicle::{Car, Truck};
 use crate::geometry::{Footprint, Pose, Vec3, vec3};
 use crate::street::Street;
 
-/// Ids of a mover's copies lie this far apart from those of the next mover.
-const COPIES: u64 = 1 << 12;
+/// Ids of the next object begin so much higher; those between are for copies of the same one.
+pub(crate) const COPIES: u64 = 1 << 12;
 
 /// How an object looks.
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl Traffic {
         for lane in &street.lanes {
             let speed = random.random_range(6.5..12.5);
             let spacing = random.random_range(22.0..60.0);
-            traffic.fill_belt(random, lane.start, lane.heading, lane.length, speed, spacing, |random| {
+            traffic.fill_belt(random, lane, speed, spacing, |random| {
                 let look = if random.random_bool(0.3) {
                     Look::Truck(Truck::new(random, lights))
                 } else {
@@ -147,14 +147,14 @@ impl Traffic {
         for path in &street.cycle_paths {
             let speed = random.random_range(3.6..6.5);
             let spacing = random.random_range(14.0..40.0);
-            traffic.fill_belt(random, path.start, path.heading, path.length, speed, spacing, |random| {
+            traffic.fill_belt(random, path, speed, spacing, |random| {
                 vec![(Look::Bicycle(Bicycle::new(random)), vec3(0.0, 0.0, 0.0))]
             });
         }
         for path in &street.footpaths {
             let speed = random.random_range(0.9..1.7);
             let spacing = random.random_range(5.0..16.0);
-            traffic.fill_belt(random, path.start, path.heading, path.length, speed, spacing, |random| {
+            traffic.fill_belt(random, path, speed, spacing, |random| {
                 let mut group = vec![(Look::Person(Person::new(random)), vec3(0.0, 0.0, 0.0))];
                 if random.random_bool(0.35) {
                     let side = if random.random_bool(0.5) { 0.55 } else { -0.55 };
@@ -176,13 +176,10 @@ impl Traffic {
     }
 
     /// Puts groups (each a list of looks with their places relative to the group) on a belt, about `spacing` apart.
-    #[allow(clippy::too_many_arguments)]
     fn fill_belt(
         &mut self,
         random: &mut ChaCha8Rng,
-        start: Vec3,
-        heading: f32,
-        length: f32,
+        way: &Way,
         speed: f32,
         spacing: f32,
         mut group: impl FnMut(&mut ChaCha8Rng) -> Vec<(Look, Vec3)>,
@@ -197,11 +194,11 @@ impl Traffic {
             let jitter = random.random_range(-0.18..0.18_f32);
             let offset = (index as f32 + shift + jitter) * slot;
             for (look, place) in group(random) {
-                let pose = Pose::new(start, heading);
+                let pose = Pose::new(way.start, way.heading);
                 let track = Track::Belt {
                     start: pose.world(vec3(0.0, 0.0, place.z)),
-                    heading,
-                    length,
+                    heading: way.heading,
+                    length: way.length,
                     speed,
                     offset: offset + place.x,
                 };
