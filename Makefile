@@ -26,4 +26,4 @@ audit: setup ## Checks the dependencies against the RustSec advisories (needs th
 	@"$$(scripts/tools.sh)/cargo-deny" check
 
 crds: ## Writes the resources' YAML anew from the Rust types
-	@cargo run --quiet -p operator -- crds --out crds/generated
+	@cargo run --quiet -p operator -- crds > crds/generated/vision-operator.dev.yaml

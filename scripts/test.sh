@@ -17,9 +17,6 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "licences, bans and sources of the dependencies"
 "$(scripts/tools.sh)/cargo-deny" --offline check --hide-inclusion-graph bans licenses sources
 
-step "programs that the tests start"
-cargo build --workspace --bins --locked
-
 step "tests"
 status=0
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?

@@ -117,3 +117,22 @@ fn the_weights_tell_the_precision() {
     let error = Model::open(&asked, &OpenOptions::default()).unwrap_err().to_string();
     assert!(error.contains("spec.precision"), "{error}");
 }
+
+#[test]
+fn every_manifest_of_configs_is_a_model() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../configs/models");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let manifest: crds::DetectionModel =
+                serde_yaml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let spec = ModelSpec::from_manifest(&manifest, &folder).unwrap();
+            assert_eq!(Some(&*spec.name), path.file_stem().and_then(|stem| stem.to_str()));
+            assert!(spec.sha256.is_some() || matches!(spec.source, ModelSource::Builtin(_)), "{}", path.display());
+            names.push(spec.name.to_string());
+        }
+    }
+    names.sort();
+    assert_eq!(names, ["fastestdet", "starter", "yolox-nano", "yolox-s"]);
+}

@@ -122,16 +122,16 @@ class Augment:
     def chance(self, batch, share):
         return self.uniform(batch, 0, 1) < share
 
-    def __call__(self, pictures, labels):
+    def __call__(self, pictures, labels, mild=False):
         batch = len(pictures)
         luma, chroma = split_planes(pictures)
         height, width = luma.shape[2:]
-        luma, chroma = self.degrade(luma, chroma)
+        luma, chroma = self.degrade(luma, chroma, 0.4 if mild else 1.0)
         yuv = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1)
 
         fit = min(WIDTH / width, HEIGHT / height)
-        zoom = torch.exp2(self.uniform(batch, -0.5, 0.7))
-        scale = fit * torch.where(self.chance(batch, 0.4), 1.0, zoom)
+        zoom = torch.exp2(self.uniform(batch, -0.35 if mild else -0.5, 0.7))
+        scale = fit * torch.where(self.chance(batch, 0.6 if mild else 0.4), 1.0, zoom)
         room_x, room_y = WIDTH - width * scale, HEIGHT - height * scale
         plain = scale == fit
         shift_x = room_x * torch.where(plain, 0.5, self.uniform(batch, 0, 1))
@@ -141,14 +141,15 @@ class Augment:
         images = self.sample(yuv, scale, shift_x, shift_y, flip)
         return images, self.move(labels, width, scale, shift_x, shift_y, flip)
 
-    def degrade(self, luma, chroma):
+    def degrade(self, luma, chroma, jitter):
+        """`jitter` is how far colours go astray; noise and coding are what they are."""
         batch = len(luma)
         column = (batch, 1, 1, 1)
-        contrast = self.uniform(batch, 0.75, 1.25).view(column)
-        brightness = self.uniform(batch, -22, 22).view(column)
+        contrast = 1 + jitter * self.uniform(batch, -0.25, 0.25).view(column)
+        brightness = jitter * self.uniform(batch, -22, 22).view(column)
         luma = (luma - 110) * contrast + 110 + brightness
-        chroma = (chroma - 128) * self.uniform(batch, 0.55, 1.35).view(column) + 128
-        chroma = chroma + torch.randn((batch, 2, 1, 1), generator=self.random, device=self.device) * 3
+        chroma = (chroma - 128) * (1 + jitter * self.uniform(batch, -0.45, 0.35).view(column)) + 128
+        chroma = chroma + torch.randn((batch, 2, 1, 1), generator=self.random, device=self.device) * 3 * jitter
 
         kernel = torch.tensor([1.0, 2.0, 1.0], device=self.device)
         kernel = (kernel[:, None] * kernel / 16)[None, None]

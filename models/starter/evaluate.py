@@ -4,7 +4,7 @@
     python models/starter/evaluate.py                      # 500 pictures, half 640x360, half 1280x720
     python models/starter/evaluate.py --h264 400           # the same after x264 at 400 kbit/s for 640x360 (needs GStreamer)
 
-An object counts if at least half of it is visible (MIN_VISIBLE), and it is at least 4 % of the picture high (MIN_HEIGHT) and
+An object counts if at least half of it is visible (MIN_VISIBLE), and it is at least 5 % of the picture high (MIN_HEIGHT) and
 1.2 % of the picture wide (MIN_WIDTH). What is less visible or smaller is neither required nor an error when found. The
 average precision is the area under the precision envelope over all recall values, at an IoU of 0.5.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-MIN_VISIBLE, MIN_HEIGHT, MIN_WIDTH = 0.5, 0.04, 0.012
+MIN_VISIBLE, MIN_HEIGHT, MIN_WIDTH = 0.5, 0.05, 0.012
 # Training uses seeds below 100 000.
 FIRST_SEED = 1_000_000
 SIZES = ((640, 360), (1280, 720))
@@ -31,14 +31,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def render(renderer, folder, width, height, first_seed, scenes, stretch):
-    prefix = f"{folder}/test_{width}x{height}"
+    """Renders the pictures of one size, unless an earlier run left them in the folder."""
+    prefix = f"{folder}/test-{first_seed}-{scenes}-{stretch}_{width}x{height}"
+    if Path(f"{prefix}.i420").exists():
+        return prefix
     numbers = (width, height, first_seed, scenes, stretch, 1)
     subprocess.run([renderer, prefix, *map(str, numbers)], check=True)
     return prefix
 
 
 def recode(prefix, width, height, kilobits):
-    """Replaces the pictures by what a decoder makes of an x264 stream of them."""
+    """What a decoder makes of an x264 stream of the pictures."""
     plain, decoded = f"{prefix}.i420", f"{prefix}.decoded"
     pipeline = (
         f"filesrc location={plain} ! rawvideoparse format=i420 width={width} height={height} framerate=15/1 ! "
@@ -48,11 +51,11 @@ def recode(prefix, width, height, kilobits):
     subprocess.run(["gst-launch-1.0", "-q", *pipeline.split()], check=True)
     if Path(decoded).stat().st_size != Path(plain).stat().st_size:
         raise SystemExit(f"the decoder gave {Path(decoded).stat().st_size} bytes of {Path(plain).stat().st_size}")
-    Path(decoded).replace(plain)
+    return decoded
 
 
-def read_pictures(prefix, width, height):
-    return np.memmap(f"{prefix}.i420", np.uint8, "r").reshape(-1, height * 3 // 2, width)
+def read_pictures(path, width, height):
+    return np.memmap(path, np.uint8, "r").reshape(-1, height * 3 // 2, width)
 
 
 def read_objects(prefix, pictures):
@@ -146,12 +149,12 @@ class Detector:
         return np.array(found, np.float32).reshape(-1, 6)
 
 
-def judge(found, objects, kind, width, height):
+def judge(found, objects, kind, width, height, min_visible, min_height):
     """Scores and hits of one class in one picture, and how many objects count."""
     rows = objects[objects[:, 0] == kind]
     counts = (
-        (rows[:, 5] >= MIN_VISIBLE)
-        & (rows[:, 4] - rows[:, 2] >= MIN_HEIGHT * height)
+        (rows[:, 5] >= min_visible)
+        & (rows[:, 4] - rows[:, 2] >= min_height * height)
         & (rows[:, 3] - rows[:, 1] >= MIN_WIDTH * width)
     )
     wanted, ignored = rows[counts, 1:5], rows[~counts, 1:5]
@@ -165,7 +168,7 @@ def judge(found, objects, kind, width, height):
             taken[overlaps.argmax()] = True
             results.append((row[1], True))
             continue
-        small = box[3] - box[1] < MIN_HEIGHT * height or box[2] - box[0] < MIN_WIDTH * width
+        small = box[3] - box[1] < min_height * height or box[2] - box[0] < MIN_WIDTH * width
         near_ignored = len(ignored) and max(iou(box, ignored)[0].max(), iou(box, ignored)[1].max()) >= MATCH_IOU
         if not small and not near_ignored:
             results.append((row[1], False))
@@ -187,6 +190,9 @@ def main():
     parser.add_argument("--renderer", type=Path, default=ROOT / "target/release/examples/render_dataset")
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--keep", type=Path, help="keep the rendered pictures in this folder, and use those in it")
+    parser.add_argument("--min-visible", type=float, default=MIN_VISIBLE)
+    parser.add_argument("--min-height", type=float, default=MIN_HEIGHT)
     parser.add_argument("--h264", type=int, metavar="KBIT", help="encode at this rate for 640x360 (three times for 1280x720)")
     arguments = parser.parse_args()
     detector = Detector(arguments.model)
@@ -194,18 +200,22 @@ def main():
     results = [[] for _ in detector.classes]
     totals = [0] * len(detector.classes)
     first_seed, scenes = arguments.first_seed, arguments.pictures // len(SIZES)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or temporary
         for width, height in SIZES:
             prefix = render(arguments.renderer, folder, width, height, first_seed, scenes, stretch)
             first_seed += scenes
+            path = f"{prefix}.i420"
             if arguments.h264:
-                recode(prefix, width, height, arguments.h264 * (1 if width <= 640 else 3))
-            pictures = read_pictures(prefix, width, height)
+                path = recode(prefix, width, height, arguments.h264 * (1 if width <= 640 else 3))
+            pictures = read_pictures(path, width, height)
             objects = read_objects(prefix, len(pictures))
             for index in range(stretch - 1, len(pictures), stretch):
                 found = detector(pictures[index])
                 for kind in range(len(detector.classes)):
-                    judged, total = judge(found, objects[index], kind, width, height)
+                    judged, total = judge(
+                        found, objects[index], kind, width, height, arguments.min_visible, arguments.min_height
+                    )
                     results[kind] += judged
                     totals[kind] += total
     precisions = []

@@ -31,11 +31,9 @@ class Average:
     def update(self, model):
         self.updates += 1
         keep = self.decay * (1 - math.exp(-self.updates / 1000))
-        for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values()):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - keep)
-            else:
-                mine.copy_(theirs)
+        pairs = zip(self.model.state_dict().values(), model.state_dict().values())
+        mine, theirs = zip(*((a, b) for a, b in pairs if a.dtype.is_floating_point))
+        torch._foreach_lerp_(list(mine), list(theirs), 1 - keep)
 
 
 def optimiser(model, rate):
@@ -56,6 +54,8 @@ def train(arguments):
     print(f"{int(counts.sum())} pictures in {time.monotonic() - started:.0f} s", flush=True)
 
     model = Detector().to(device, memory_format=torch.channels_last)
+    if arguments.resume:
+        model.load_state_dict(torch.load(arguments.resume, map_location=device, weights_only=True))
     average = Average(model, 0.9995)
     optimizer = optimiser(model, arguments.rate)
     centres, strides = (tensor.to(device) for tensor in anchors())
@@ -83,7 +83,8 @@ def train(arguments):
         with torch.no_grad():
             known = labels[index]
             known = known[:, : int((known[..., 0] >= 0).sum(1).max().clamp(min=1))]
-            images, targets = augment(pictures[index], known)
+            # Towards the end pictures look as they mostly will; coding and zoom stay.
+            images, targets = augment(pictures[index], known, mild=progress > 0.7)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             raw, logits = model(images.contiguous(memory_format=torch.channels_last))
         boxes = decode(raw.float(), centres, strides)
@@ -110,10 +111,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder of NAME_WIDTHxHEIGHT.i420 and .csv files")
     parser.add_argument("--output", default="starter.onnx")
+    parser.add_argument("--resume", metavar="WEIGHTS", help="start from the .pt file of an earlier run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--minutes", type=float, default=60, help="ends the run, and its schedule, by then")
-    parser.add_argument("--batch", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=320)
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--report", type=int, default=500, help="steps between lines of the log")
     parser.add_argument("--smoke", action="store_true", help="a few steps only")

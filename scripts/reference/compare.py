@@ -5,16 +5,20 @@ partner of the same class in the same frame of the other with IoU of at least --
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 
 def read(path):
-    """Objects by (file name, frame)."""
-    frames = {}
+    """Objects by file name and the frame's place in it. Frames are counted by their lines: every frame has one, in the
+    order that they are shown, while the number beside it may count them as they arrive."""
+    frames, lines_of = {}, Counter()
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             frame = json.loads(line)
-            frames[Path(frame["file"]).name, frame["frame"]] = frame["objects"]
+            name = Path(frame["file"]).name
+            frames[name, lines_of[name]] = frame["objects"]
+            lines_of[name] += 1
     return frames
 
 

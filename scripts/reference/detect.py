@@ -31,6 +31,8 @@ DEFAULTS = {
     "YOLOXRaw": ("BGR", 1.0, "TopLeft"),
     "YOLOXDecoded": ("BGR", 1.0, "TopLeft"),
     "FastestDet": ("BGR", 1 / 255, "None"),
+    "SSD": ("RGB", 1 / 255, "None"),
+    "Queries": ("RGB", 1 / 255, "None"),
 }
 
 # ISO/IEC 23091-2 matrix coefficients; 2 is "unspecified".
@@ -44,7 +46,11 @@ def arguments():
     parser.add_argument("--fit", choices=["Center", "TopLeft", "None"], help="default: by layout")
     parser.add_argument("--confidence", type=float, default=0.25)
     parser.add_argument("--iou", type=float, default=0.45)
-    parser.add_argument("--unspecified-matrix", choices=["bt601", "bt709"], default="bt601")
+    parser.add_argument(
+        "--unspecified-matrix",
+        choices=["bt601", "bt709"],
+        help="for streams that name none; default: bt709 above 576 lines, bt601 below, as GStreamer does",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("files", nargs="+", type=Path)
     return parser.parse_args()
@@ -61,7 +67,8 @@ def pictures(path, unspecified):
             for plane in frame.planes:
                 samples = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
                 planes.append(samples[:, : plane.width].copy())
-            yield Picture(planes, MATRICES.get(int(frame.colorspace), unspecified), full_range)
+            usual = "bt709" if frame.height > 576 else "bt601"
+            yield Picture(planes, MATRICES.get(int(frame.colorspace), unspecified or usual), full_range)
 
 
 def main():
@@ -81,7 +88,7 @@ def main():
             outputs = session.run(None, {image.name: tensor.astype(np.float32)})
             outputs = [output.astype(np.float64) for output in outputs]
             found = layouts.detect(
-                args.layout, outputs, place, (width, height), picture, len(labels), args.confidence, args.iou
+                args.layout, outputs, place, (width, height), len(labels), args.confidence, args.iou
             )
             objects = [
                 {

@@ -59,6 +59,23 @@ def fastest_det(outputs, width, height):
     return from_centres(centres), scores
 
 
+def ssd(outputs, width, height, classes):
+    boxes, scores = by_width(outputs)
+    # A column more than there are classes stands for the background and comes first.
+    return boxes * [width, height, width, height], scores[:, scores.shape[1] - classes :]
+
+
+def queries(outputs, width, height):
+    boxes, logits = by_width(outputs)
+    return from_centres(boxes * [width, height, width, height]), 1 / (1 + np.exp(-logits))
+
+
+def by_width(outputs):
+    """Boxes, which have four columns, and scores."""
+    first, second = (output[0].reshape(output.shape[1], -1) for output in outputs)
+    return (first, second) if first.shape[1] == 4 else (second, first)
+
+
 def overlap(box, others):
     """Intersection over union of one box with each of the others."""
     width = np.clip(np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0]), 0, None)
@@ -87,20 +104,26 @@ LAYOUTS = {
     "YOLOXRaw": yolox_raw,
     "YOLOXDecoded": yolo_v5,
     "FastestDet": fastest_det,
+    "Queries": queries,
 }
 
+# Layouts whose every row is an object: nothing is suppressed.
+FINISHED = ("YOLOEndToEnd", "Queries")
 
-def detect(layout, outputs, place, size, picture, classes, confidence, iou, most=300):
+
+def detect(layout, outputs, place, size, classes, confidence, iou, most=300):
     """Objects in a picture: (class, score, x, y, width, height), normalised to the picture."""
     if layout == "YOLOEndToEnd":
         boxes, scores = end_to_end(outputs, *size, classes)
+    elif layout == "SSD":
+        boxes, scores = ssd(outputs, *size, classes)
     else:
         boxes, scores = LAYOUTS[layout](outputs, *size)
     best = scores.argmax(axis=1)
     score = scores[np.arange(len(scores)), best]
     candidates = np.flatnonzero(score >= confidence)
     boxes, score, best = boxes[candidates], score[candidates], best[candidates]
-    if layout == "YOLOEndToEnd":
+    if layout in FINISHED:
         order = np.argsort(-score, kind="stable")
     else:
         order = suppress(boxes, score, best, iou)

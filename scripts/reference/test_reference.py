@@ -60,7 +60,22 @@ class Layouts(unittest.TestCase):
         # Stride 8, cell 4, 1.
         raw[8 + 4] = [0.5, 0.5, np.log(2.0), 0.0, 0.9, 0.1, 0.8]
         for layout, output in [("YOLOv5", v5), ("YOLOv8", v8), ("YOLOXRaw", raw), ("YOLOEndToEnd", end_to_end)]:
-            found = layouts.detect(layout, [output[None]], (0, 0, 64, 32), size, None, classes, 0.25, 0.45)
+            found = layouts.detect(layout, [output[None]], (0, 0, 64, 32), size, classes, 0.25, 0.45)
+            self.assertEqual(len(found), 1, layout)
+            np.testing.assert_allclose(found[0], [1, 0.72, 28 / 64, 0.25, 0.25, 0.25], err_msg=layout)
+
+    def test_the_same_object_in_two_outputs(self):
+        size, classes = (64, 32), 2
+        centre = np.array([[[36 / 64, 12 / 32, 0.25, 0.25]]])
+        corners = np.array([[[28 / 64, 8 / 32, 44 / 64, 16 / 32]]])
+        logits = np.log(np.array([[[0.1, 0.72]]]) / (1 - np.array([[[0.1, 0.72]]])))
+        with_background = np.array([[[0.9, 0.1, 0.72]]])
+        for layout, outputs in [
+            ("Queries", [logits, centre]),
+            ("SSD", [corners, with_background]),
+            ("SSD", [with_background[:, :, 1:], corners]),
+        ]:
+            found = layouts.detect(layout, outputs, (0, 0, 64, 32), size, classes, 0.25, 0.45)
             self.assertEqual(len(found), 1, layout)
             np.testing.assert_allclose(found[0], [1, 0.72, 28 / 64, 0.25, 0.25, 0.25], err_msg=layout)
 

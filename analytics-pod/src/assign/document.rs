@@ -267,8 +267,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
 mod tests {
     use proptest::prelude::*;
 
-    use std::fmt::Write as _;
-
     use super::*;
 
     #[test]
@@ -313,12 +311,10 @@ mod tests {
     #[test]
     fn duplicate_keys_and_bombs_are_errors() {
         assert!(parse("a: 1\na: 2\n")[0].is_err());
-        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..12 {
-            let alias = vec![format!("*a{}", level - 1); 10].join(", ");
-            writeln!(bomb, "a{level}: &a{level} [{alias}]").unwrap();
-        }
-        assert!(parse(&bomb)[0].is_err());
+        let level = |level: usize| format!("a{}: &a{0} [{}]", level + 1, vec![format!("*a{level}"); 10].join(", "));
+        let mut bomb = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
+        bomb.extend((0..11).map(level));
+        assert!(parse(&bomb.join("\n"))[0].is_err());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::view;
+
 /// Exit code of a process that a second interrupt ended at once, as shells have it (128 + SIGINT).
 const INTERRUPTED: i32 = 130;
 
@@ -46,6 +48,7 @@ impl StopRequest {
                     _ = terminate.recv() => {}
                 }
                 if told.requested.swap(true, Relaxed) {
+                    view::restore_terminal();
                     process::exit(INTERRUPTED);
                 }
                 told.token.cancel();

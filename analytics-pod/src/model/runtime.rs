@@ -45,13 +45,15 @@ pub struct Runtime {
     pub(super) environment: Environment,
     /// Where the library is; a bare file name where the system's loader found it.
     pub path: PathBuf,
-    /// What the library says of its build, its version among it.
+    /// Its version, as far as it can be asked for (`1.31`).
+    pub version: String,
+    /// What the library says of its build.
     pub build: Arc<str>,
 }
 
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.build, self.path.display())
+        write!(f, "{} ({})", self.version, self.path.display())
     }
 }
 
@@ -68,6 +70,7 @@ pub fn runtime() -> Result<&'static Runtime, RuntimeError> {
 fn load() -> Result<Runtime, RuntimeError> {
     let path = find()?;
     let unusable = |message: String| RuntimeError::Unusable { path: path.display().to_string(), message };
+    let minor = ort::util::probe(&path).ok_or_else(|| unusable("it is no ONNX Runtime 1.x".to_owned()))?;
     let environment = ort::init_from(&path)
         .map_err(|error| unusable(error.to_string()))?
         .with_name("vision")
@@ -76,7 +79,7 @@ fn load() -> Result<Runtime, RuntimeError> {
         .build()
         .map_err(|error| unusable(error.message().to_owned()))?;
     environment.set_log_level(LogLevel::Warning);
-    Ok(Runtime { environment, build: ort::info().into(), path })
+    Ok(Runtime { environment, version: format!("1.{minor}"), build: ort::info().into(), path })
 }
 
 /// The first place that holds the library; the system's loader is asked last.

@@ -14,6 +14,14 @@ const SAMPLES: [[f32; 2]; 4] = [[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], 
 /// How far behind the first row of houses the second stands, in metres.
 const BACK_ROW: f32 = 32.0;
 
+/// Smooth noise that the rays of one pixel share: it hardly changes between them.
+#[derive(Default)]
+struct Texture {
+    cloud: Option<f32>,
+    spots: Option<f32>,
+    stain: Option<f32>,
+}
+
 /// What the backdrop is drawn from.
 pub(crate) struct Backdrop<'a> {
     pub(crate) street: &'a Street,
@@ -31,8 +39,9 @@ impl Backdrop<'_> {
             for (offset, row) in rows.iter_mut().enumerate() {
                 let line = pair * 2 + offset;
                 for (column, pixel) in row.iter_mut().enumerate() {
+                    let mut texture = Texture::default();
                     let sum = SAMPLES.iter().fold(Rgb::default(), |sum, [dx, dy]| {
-                        sum.plus(self.colour(self.camera.ray(column as f32 + dx, line as f32 + dy)))
+                        sum.plus(self.colour(self.camera.ray(column as f32 + dx, line as f32 + dy), &mut texture))
                     });
                     *pixel = sum.scale(0.25);
                     picture.y[line * width + column] = pixel.to_yuv()[0];
@@ -51,7 +60,7 @@ impl Backdrop<'_> {
         }
     }
 
-    fn colour(&self, ray: Vec3) -> Rgb {
+    fn colour(&self, ray: Vec3, texture: &mut Texture) -> Rgb {
         let from = self.camera.position;
         let to_ground = if ray.y < 0.0 { -from.y / ray.y } else { f32::INFINITY };
         // Through the gaps of the first row one sees the next street's.
@@ -63,7 +72,7 @@ impl Backdrop<'_> {
                     && hit.y < house.height
                 {
                     let distance = ray.length() * reach;
-                    return self.light.haze(self.facade(house, hit, distance), distance);
+                    return self.light.haze(self.facade(house, hit, distance, texture), distance);
                 }
             }
         }
@@ -72,12 +81,12 @@ impl Backdrop<'_> {
             let distance = ray.length() * to_ground;
             // The longer side of the patch of ground that one pixel shows.
             let patch = distance * distance / (self.camera.focal * from.y);
-            return self.light.haze(self.ground(hit, patch), distance);
+            return self.light.haze(self.ground(hit, patch, texture), distance);
         }
-        self.sky(ray.unit())
+        self.sky(ray.unit(), texture)
     }
 
-    fn sky(&self, ray: Vec3) -> Rgb {
+    fn sky(&self, ray: Vec3, texture: &mut Texture) -> Rgb {
         // A skyline of far houses.
         let bearing = ray.x.atan2(ray.z) * 40.0;
         let skyline = 0.015 + 0.035 * unit_hash(bearing.floor() as i32, 7, self.seed);
@@ -87,12 +96,12 @@ impl Backdrop<'_> {
         let height = (ray.y * 2.2).clamp(0.0, 1.0).sqrt();
         let clear = self.light.sky_horizon.mix(self.light.sky_top, height);
         let (x, z) = (ray.x / (ray.y + 0.12) * 1.6, ray.z / (ray.y + 0.12) * 1.6);
-        let cloud = fractal(x, z, self.seed) * 1.7 - 0.75;
+        let cloud = *texture.cloud.get_or_insert_with(|| fractal(x, z, self.seed)) * 1.7 - 0.75;
         let white = if self.light.hour == Hour::Night { rgb(0x303440) } else { rgb(0xF4F4F2) };
         clear.mix(white, cloud.clamp(0.0, 0.75) * (ray.y * 8.0).clamp(0.0, 1.0))
     }
 
-    fn ground(&self, hit: Vec3, patch: f32) -> Rgb {
+    fn ground(&self, hit: Vec3, patch: f32, texture: &mut Texture) -> Rgb {
         let Street { kind, parking_end, .. } = *self.street;
         let up = vec3(0.0, 1.0, 0.0);
         let sunlit = if self.street.is_sunlit(hit, self.light.sun) { 1.0 } else { 0.0 };
@@ -103,11 +112,11 @@ impl Backdrop<'_> {
             rgb(0xA8A6A0)
         } else if hit.z > self.street.front {
             // A yard behind the line of fronts.
-            rgb(0x6A7C50).mix(rgb(0x586848), fractal(hit.x * 0.3, hit.z * 0.3, self.seed))
+            rgb(0x6A7C50).mix(rgb(0x586848), unit_hash((hit.x * 3.0) as i32, (hit.z * 3.0) as i32, self.seed))
         } else {
             self.paving(hit, patch)
         };
-        let spots = fractal(hit.x * 0.35, hit.z * 0.35, self.seed ^ 0x55) - 0.5;
+        let spots = *texture.spots.get_or_insert_with(|| fractal(hit.x * 0.35, hit.z * 0.35, self.seed ^ 0x55)) - 0.5;
         let grain = (unit_hash((hit.x * 40.0) as i32, (hit.z * 40.0) as i32, self.seed) - 0.5) * detail(patch, 0.08);
         let worn = surface.scale(1.0 + 0.16 * spots + 0.12 * grain);
         let mut colour = self.light.shade(worn, up, sunlit);
@@ -166,7 +175,7 @@ impl Backdrop<'_> {
         tone.scale(1.0 + 0.12 * slab * clear - if seam { 0.16 * clear } else { 0.0 })
     }
 
-    fn facade(&self, house: &House, hit: Vec3, distance: f32) -> Rgb {
+    fn facade(&self, house: &House, hit: Vec3, distance: f32, texture: &mut Texture) -> Rgb {
         let walls = [0xC8B498, 0xB0846C, 0xD4CCBC, 0x9A6C58, 0xB8B8B4, 0xA89878, 0xC0A088, 0x8C9498, 0xCCBCA0];
         let wall = rgb(walls[house.seed as usize % walls.len()]);
         let sun = self.light.sun;
@@ -176,8 +185,8 @@ impl Backdrop<'_> {
         let (x, top) = (hit.x - house.x.0, house.height - hit.y);
         let width = house.x.1 - house.x.0;
         let shop = house.seed >> 8 & 1 == 0;
-        let plain =
-            self.light.shade(wall.scale(0.92 + 0.1 * fractal(hit.x * 0.5, hit.y * 0.5, house.seed)), facing, sunlit);
+        let stain = *texture.stain.get_or_insert_with(|| fractal(hit.x * 0.5, hit.y * 0.5, house.seed));
+        let plain = self.light.shade(wall.scale(0.92 + 0.1 * stain), facing, sunlit);
         if top < 0.35 {
             return self.light.shade(wall.scale(0.62), facing, sunlit);
         }

@@ -419,7 +419,7 @@ mod tests {
     fn refusals_name_the_camera_and_the_field() {
         for (text, expected) in [
             ("cameras: []", "no cameras"),
-            ("cameras: [{name: a, colour: red}]", "cameras[0]"),
+            ("cameras: [{name: a, colour: red}]", "unknown field `colour`"),
             ("cameras: [{name: a/b}]", "camera a/b: name"),
             ("cameras: [{name: a}, {name: a}]", "camera a: name: is used twice"),
             ("cameras: [{name: a, port: 9}, {name: b, port: 9}]", "camera b: port: 9 is used twice"),

@@ -29,8 +29,8 @@ fn load(path: &Path) -> Loaded {
 /// The errors, one a line, without the folder.
 fn errors(loaded: &Loaded, folder: &Path) -> String {
     let prefix = format!("{}/", folder.display());
-    let lines: Vec<_> = loaded.errors.iter().map(|error| error.to_string().replace(&prefix, "")).collect();
-    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    let lines: Vec<String> = loaded.errors.iter().map(|error| error.to_string().replace(&prefix, "")).collect();
+    lines.join("\n")
 }
 
 /// The names of the sources in the state.

@@ -18,8 +18,8 @@ use crate::{
 /// Video recorded for the floor: seconds at the most.
 const RECORDED: Duration = Duration::from_secs(2);
 
-/// Access units recorded at the most.
-const RECORDED_UNITS: usize = 120;
+/// Access units recorded at the most: the whole of a short clip, whose parts differ in what they cost.
+const RECORDED_UNITS: usize = 600;
 
 /// How long the first access unit may take.
 const FIRST_UNIT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -26,7 +26,7 @@ use crate::{
     assign::{self, DesiredModel, DesiredSource},
     cli::{BenchArgs, OutputFormat},
     engine::native::{NativeEngine, NativeSettings, available_cores},
-    model::{Model, ModelError},
+    model::ModelError,
     pod::open_model,
     source::{Pacing, printable_uri},
 };
@@ -94,10 +94,9 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let limits = args.limits.iter().map(|text| text.parse()).collect::<Result<Vec<Limit>, _>>()?;
     let baseline = args.compare.as_ref().map(baseline).transpose()?;
     let desired = models::named(&args.model)?;
-    let model = tokio::task::block_in_place(|| open_model(&desired))?;
     let cameras = if args.uris.is_empty() { Some(tokio::task::block_in_place(|| Cameras::start(args))?) } else { None };
     let sources = sources(args, cameras.as_ref(), &desired)?;
-    let mut bench = Bench { args, model, desired, sources, cameras, floors: Vec::new() };
+    let mut bench = Bench { args, desired, sources, cameras, floors: Vec::new() };
     let (load, rounds) = bench.measure(stop).await?;
     let report = bench.report(&load, &rounds);
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
@@ -154,7 +153,6 @@ fn sources(
 
 struct Bench<'a> {
     args: &'a BenchArgs,
-    model: Arc<Model>,
     desired: Arc<DesiredModel>,
     sources: Vec<Arc<DesiredSource>>,
     cameras: Option<Cameras>,
@@ -205,7 +203,9 @@ impl Bench<'_> {
                 decode += recording.decode()?;
             }
             let decode = decode / u32::try_from(recordings.len().max(1)).unwrap_or(u32::MAX);
-            self.floors.push((decode, floor::inference(&self.model, FLOOR_RUNS)?));
+            // Opened for this alone, so that the memory under load is the pod's.
+            let model = open_model(&self.desired)?;
+            self.floors.push((decode, floor::inference(&model, FLOOR_RUNS)?));
             Ok(())
         })
     }

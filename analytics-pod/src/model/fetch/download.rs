@@ -130,7 +130,11 @@ impl Download<'_> {
             if self.length() > before {
                 waits = self.policy.waits.build();
             }
-            let Some(wait) = waits.next() else { return Err(self.failed(message)) };
+            let Some(wait) = waits.next() else {
+                return Err(self.failed(format!(
+                    "{message}; gave up after several tries (spec.source.file can name a file on this machine)"
+                )));
+            };
             tracing::warn!(model = %self.spec.name, url = printable(self.url), "{message}; trying again in {wait:.1?}");
             std::thread::sleep(wait);
         }

@@ -2,7 +2,6 @@
 //!
 //! The arithmetic is that of [`portable`](super::portable): the vertical blend is the same to the bit, the colours
 //! differ in the last bit of an `f32` because of fused multiply-adds.
-#![allow(unsafe_code)]
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_and_si256, _mm256_cvtepi16_epi32,
