@@ -23,7 +23,7 @@ setup() {
         cp e2e/bench/requirements.txt "$cache/requirements.txt"
     fi
     if [ ! -e "$clip" ]; then
-        camera-simulator encode --cameras 1 --resolution 1280x720 --fps 15 --seconds 20 --out "$(dirname "$clip")"
+        camera-simulator encode --cameras 1 --resolution 1280x720 --fps 15 --frames 300 --out "$(dirname "$clip")"
     fi
 }
 
