@@ -1,11 +1,8 @@
 """What a person who knows GStreamer writes: one pipeline a source, one decoder thread, an appsink, detect, next frame.
 
-Usage: appsink_loop.py MODEL CLIP SOURCES SECONDS   prints {"frames": N, "seconds": S, "cpu": C}
+Usage: appsink_loop.py MODEL CLIP SOURCES SECONDS
 """
 
-import json
-import sys
-import threading
 import time
 
 import gi
@@ -15,7 +12,7 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 from gi.repository import Gst, GstApp  # noqa: E402, F401
 
-from detector import Detector  # noqa: E402
+import contest  # noqa: E402
 
 
 def pipeline(clip, detector):
@@ -55,26 +52,6 @@ def watch(clip, detector, end, counts, index):
     player.set_state(Gst.State.NULL)
 
 
-def main():
-    model, clip, sources, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    Gst.init(None)
-    detectors = [Detector(model) for _ in range(sources)]
-    counts = [0] * sources
-    begin, cpu = time.monotonic(), time.process_time()
-    threads = [
-        threading.Thread(target=watch, args=(clip, detectors[index], begin + seconds, counts, index))
-        for index in range(sources)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(json.dumps({
-        "frames": sum(counts),
-        "seconds": time.monotonic() - begin,
-        "cpu": time.process_time() - cpu,
-    }))
-
-
 if __name__ == "__main__":
-    main()
+    Gst.init(None)
+    contest.run(watch)

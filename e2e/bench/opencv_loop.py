@@ -1,16 +1,13 @@
 """What a person writes first: one thread a source, cv2.VideoCapture, detect, next frame.
 
-Usage: opencv_loop.py MODEL CLIP SOURCES SECONDS   prints {"frames": N, "seconds": S, "cpu": C}
+Usage: opencv_loop.py MODEL CLIP SOURCES SECONDS
 """
 
-import json
-import sys
-import threading
 import time
 
 import cv2
 
-from detector import Detector
+import contest
 
 
 def watch(clip, detector, end, counts, index):
@@ -26,25 +23,5 @@ def watch(clip, detector, end, counts, index):
     capture.release()
 
 
-def main():
-    model, clip, sources, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-    detectors = [Detector(model) for _ in range(sources)]
-    counts = [0] * sources
-    begin, cpu = time.monotonic(), time.process_time()
-    threads = [
-        threading.Thread(target=watch, args=(clip, detectors[index], begin + seconds, counts, index))
-        for index in range(sources)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(json.dumps({
-        "frames": sum(counts),
-        "seconds": time.monotonic() - begin,
-        "cpu": time.process_time() - cpu,
-    }))
-
-
 if __name__ == "__main__":
-    main()
+    contest.run(watch)

@@ -72,7 +72,8 @@ impl Colorimetry {
     /// ITU-R BT.601, 16–235.
     pub(crate) const BT601: Self = Self { kr: 0.299, kb: 0.114, full_range: false };
 
-    /// What the caps say; where they name no matrix, BT.601 like every player.
+    /// What the caps say. Caps without colorimetry have `GStreamer`'s default: BT.601, above 576 lines BT.709. A matrix
+    /// that is named as unknown is taken for BT.601.
     fn from_gst(info: &gst_video::VideoInfo) -> Self {
         let colorimetry = info.colorimetry();
         let (kr, kb) = colorimetry.matrix().kr_kb().unwrap_or((Self::BT601.kr, Self::BT601.kb));
