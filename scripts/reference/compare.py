@@ -10,8 +10,7 @@ from pathlib import Path
 
 
 def read(path):
-    """Objects by file name and the frame's place in it. Frames are counted by their lines: every frame has one, in the
-    order that they are shown, while the number beside it may count them as they arrive."""
+    """Objects by file name and the frame's place in it, counted by its lines."""
     frames, lines_of = {}, Counter()
     with open(path, encoding="utf-8") as lines:
         for line in lines:

@@ -93,7 +93,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     drop(view);
     let summary = Summary::of(&telemetry);
     eprint!("{summary}");
-    if let Some(failure) = end.failures.iter().find(|failure| !failure.is_reader_gone()) {
+    if let Some(failure) = end.failures.iter().find(|failure| !failure.is_readers_doing()) {
         return Err(RunError::Output(failure.to_string()));
     }
     if args.require_detections {

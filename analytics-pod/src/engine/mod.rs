@@ -115,7 +115,7 @@ pub struct InferredFrame {
     pub stream: Arc<StreamIdentity>,
     /// What detected.
     pub model: Arc<ModelInfo>,
-    /// See [`crate::source::AccessUnit::number`].
+    /// Counts the frames of this session as they are shown, from 0, those included that were dropped.
     pub number: u64,
     /// When it was taken.
     pub captured: Capture,

@@ -66,6 +66,12 @@ impl SinkError {
     pub const fn is_reader_gone(&self) -> bool {
         matches!(self, Self::ReaderGone { .. })
     }
+
+    /// Whether the reader left or did not keep up, and nothing else went wrong.
+    #[must_use]
+    pub const fn is_readers_doing(&self) -> bool {
+        matches!(self, Self::ReaderGone { .. } | Self::Unread { .. })
+    }
 }
 
 #[cfg(test)]

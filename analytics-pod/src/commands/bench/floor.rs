@@ -1,7 +1,11 @@
 //! The least that the same work can cost: the bare decoder on the same access units, and the model's run.
 
 use std::{
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,6 +51,8 @@ pub(super) struct Recording {
     units: Vec<gst::Buffer>,
     /// Access units recorded, those that were then left out included.
     received: usize,
+    /// Where every frame of a file is wanted: reading and parsing it is part of the floor, as it is part of the load.
+    file: Option<PathBuf>,
 }
 
 impl Recording {
@@ -75,40 +81,58 @@ impl Recording {
             }
         }
         let caps = caps.ok_or_else(|| FloorError::Decoder("the source gave no video".to_owned()))?;
-        Ok(Self { caps, units: recorded, received })
+        let file = if referenced_only { None } else { input.uri.to_file_path().ok() };
+        Ok(Self { caps, units: recorded, received, file })
     }
 
     /// CPU time of the bare decoder, one thread, per access unit that was received.
     pub(super) fn decode(&self) -> Result<Duration, FloorError> {
         let Some(decoder) = self.decoder()? else { return Ok(Duration::ZERO) };
-        let fail = |error: &dyn std::fmt::Display| FloorError::Decoder(error.to_string());
+        let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().map_err(failed)?;
+        match &self.file {
+            Some(path) => Self::decode_file(path, &decoder, &sink),
+            None => self.decode_units(&decoder, &sink),
+        }
+    }
+
+    fn decode_units(&self, decoder: &gst::Element, sink: &gst::Element) -> Result<Duration, FloorError> {
         let pipeline = gst::Pipeline::new();
         let feed = gst_app::AppSrc::builder().caps(&self.caps).format(gst::Format::Time).build();
-        let sink =
-            gst::ElementFactory::make("fakesink").property("sync", false).build().map_err(|error| fail(&error))?;
-        let elements = [feed.upcast_ref(), &decoder, &sink];
-        pipeline.add_many(elements).and_then(|()| gst::Element::link_many(elements)).map_err(|error| fail(&error))?;
-        let bus = pipeline.bus().ok_or_else(|| FloorError::Decoder("the pipeline has no bus".to_owned()))?;
-
-        let began = process_cpu();
-        let outcome = pipeline.set_state(gst::State::Playing).map_err(|error| fail(&error)).and_then(|_| {
+        let elements = [feed.upcast_ref(), decoder, sink];
+        pipeline.add_many(elements).and_then(|()| gst::Element::link_many(elements)).map_err(failed)?;
+        let spent = cpu_to_the_end(&pipeline, || {
             for unit in &self.units {
-                feed.push_buffer(unit.clone()).map_err(|error| fail(&error))?;
+                feed.push_buffer(unit.clone()).map_err(failed)?;
             }
-            feed.end_of_stream().map_err(|error| fail(&error))?;
-            let timeout = gst::ClockTime::try_from(DECODE_TIMEOUT).ok();
-            match bus.timed_pop_filtered(timeout, &[gst::MessageType::Eos, gst::MessageType::Error]) {
-                Some(message) => match message.view() {
-                    gst::MessageView::Error(error) => Err(fail(&error.error())),
-                    _ => Ok(()),
-                },
-                None => Err(FloorError::Decoder("it did not end in time".to_owned())),
+            feed.end_of_stream().map(|_| ()).map_err(failed)
+        })?;
+        Ok(spent / u32::try_from(self.received.max(1)).unwrap_or(u32::MAX))
+    }
+
+    fn decode_file(path: &Path, decoder: &gst::Element, sink: &gst::Element) -> Result<Duration, FloorError> {
+        let pipeline = gst::Pipeline::new();
+        let source = gst::ElementFactory::make("filesrc").property("location", path).build().map_err(failed)?;
+        let parser = gst::ElementFactory::make("parsebin").build().map_err(failed)?;
+        let elements = [&source, &parser, decoder, sink];
+        pipeline.add_many(elements).map_err(failed)?;
+        source.link(&parser).and_then(|()| decoder.link(sink)).map_err(failed)?;
+        let entry = decoder.static_pad("sink").ok_or_else(|| failed("the decoder has no input"))?;
+        parser.connect_pad_added(move |_, pad| {
+            // Sound and further streams stay unread; they may not hold up the first.
+            if pad.link(&entry).is_err() {
+                tracing::debug!(pad = %pad.name(), "the floor leaves this stream out");
             }
         });
-        let spent = process_cpu().saturating_sub(began);
-        pipeline.set_state(gst::State::Null).map_err(|error| fail(&error))?;
-        outcome?;
-        Ok(spent / u32::try_from(self.received.max(1)).unwrap_or(u32::MAX))
+        let frames = Arc::new(AtomicU32::new(0));
+        let exit = decoder.static_pad("src").ok_or_else(|| failed("the decoder has no output"))?;
+        let counted = Arc::clone(&frames);
+        exit.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            counted.fetch_add(1, Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+        sink.set_property("num-buffers", i32::try_from(RECORDED_UNITS).unwrap_or(i32::MAX));
+        let spent = cpu_to_the_end(&pipeline, || Ok(()))?;
+        Ok(spent / frames.load(Relaxed).max(1))
     }
 
     /// The usual CPU decoder; `None` for pictures that need none.
@@ -121,13 +145,38 @@ impl Recording {
             "video/x-raw" => return Ok(None),
             _ => return Err(FloorError::Decoder(format!("there is no bare decoder for {format}"))),
         };
-        let decoder =
-            gst::ElementFactory::make(name).build().map_err(|error| FloorError::Decoder(error.to_string()))?;
+        let decoder = gst::ElementFactory::make(name).build().map_err(failed)?;
         if decoder.find_property("max-threads").is_some() {
             decoder.set_property_from_str("max-threads", "1");
         }
         Ok(Some(decoder))
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> FloorError {
+    FloorError::Decoder(error.to_string())
+}
+
+/// CPU time of this process from the start of `pipeline`, and of `feed`, to its end of stream.
+fn cpu_to_the_end(
+    pipeline: &gst::Pipeline,
+    feed: impl FnOnce() -> Result<(), FloorError>,
+) -> Result<Duration, FloorError> {
+    let bus = pipeline.bus().ok_or_else(|| failed("the pipeline has no bus"))?;
+    let began = process_cpu();
+    let outcome = pipeline.set_state(gst::State::Playing).map_err(failed).and_then(|_| feed()).and_then(|()| {
+        let timeout = gst::ClockTime::try_from(DECODE_TIMEOUT).ok();
+        match bus.timed_pop_filtered(timeout, &[gst::MessageType::Eos, gst::MessageType::Error]) {
+            Some(message) => match message.view() {
+                gst::MessageView::Error(error) => Err(failed(error.error())),
+                _ => Ok(()),
+            },
+            None => Err(failed("it did not end in time")),
+        }
+    });
+    let spent = process_cpu().saturating_sub(began);
+    pipeline.set_state(gst::State::Null).map_err(failed)?;
+    outcome.map(|()| spent)
 }
 
 /// CPU time of one run of `model` on one thread, the mean of `runs`.

@@ -216,8 +216,7 @@ impl Bench<'_> {
             .source_figures()
             .into_iter()
             .map(|(key, mut figures)| {
-                figures.latency_ms =
-                    rounds.latencies.get(&key.name).and_then(|all| Latency::of(all.histogram(), measured_by));
+                figures.latency_ms = rounds.latencies.of(&key.name).and_then(|all| Latency::of(all, measured_by));
                 figures
             })
             .collect();
@@ -230,8 +229,8 @@ impl Bench<'_> {
             cpu_percent: 100.0 * load.cores_used() / cores as f64,
             cpu_ms_per_frame: load.cpu_ms_per_frame(),
             cpu_ms_per_frame_outside_inference: load.cpu_ms_per_frame_outside_inference(),
-            latency_ms: Latency::of(rounds.all.histogram(), measured_by),
-            latency_p99_trend: rounds.all.p99_trend(),
+            latency_ms: Latency::of(rounds.latencies.all(), measured_by),
+            latency_p99_trend: rounds.latencies.p99_trend(),
         };
         let video = match &self.cameras {
             Some(_) => format!(

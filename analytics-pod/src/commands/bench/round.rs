@@ -1,7 +1,7 @@
 //! One part of the load: a fresh pod on all sources, measured from the moment that all of them flow.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     sync::Arc,
     thread,
@@ -70,10 +70,7 @@ pub enum RoundError {
 /// What was seen in all parts.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// By source.
-    pub(super) latencies: BTreeMap<Arc<str>, Latencies>,
-    /// Of all sources.
-    pub(super) all: Latencies,
+    pub(super) latencies: Latencies,
     pub(super) workers: usize,
     /// Seconds since the first part began, and bytes.
     memory: Vec<(f64, f64)>,
@@ -179,7 +176,7 @@ impl Round<'_> {
             let (collected, collecting_cpu) = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             load.add(&before, &after, elapsed, sampling_cpu + collecting_cpu);
             rounds.memory.extend(samples);
-            collected.add_to(rounds);
+            rounds.latencies.merge(&collected.latencies);
             Ok(())
         })
     }
@@ -220,7 +217,7 @@ struct Collector<'a> {
     sendings: HashMap<Arc<str>, Sendings>,
     /// Camera, frame in its loop and Unix microseconds of publishing, until the simulator is asked.
     unresolved: Vec<(Arc<str>, u64, i64)>,
-    latencies: BTreeMap<Arc<str>, Latencies>,
+    latencies: Latencies,
 }
 
 impl Collector<'_> {
@@ -274,13 +271,6 @@ impl Collector<'_> {
 
     fn record(&mut self, source: &Arc<str>, published: i64, latency_us: u64) {
         let seconds = self.base + (published - self.begin_time.as_microsecond()) as f64 / 1e6;
-        self.latencies.entry(Arc::clone(source)).or_default().record(seconds, latency_us);
-    }
-
-    fn add_to(self, rounds: &mut Rounds) {
-        for (source, latencies) in self.latencies {
-            rounds.all.merge(&latencies);
-            rounds.latencies.entry(source).or_default().merge(&latencies);
-        }
+        self.latencies.record(source, seconds, latency_us);
     }
 }

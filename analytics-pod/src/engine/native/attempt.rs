@@ -34,13 +34,6 @@ const KEY_FRAME_TIME: Duration = Duration::from_secs(20);
 /// A key frame presented this much before what came last begins a new round of a file that repeats.
 const REPEATED: Duration = Duration::from_millis(500);
 
-/// What is remembered of an access unit while it is decoded.
-#[derive(Debug)]
-struct Unit {
-    number: u64,
-    captured: Capture,
-}
-
 /// See the module.
 pub(super) struct Attempt<'a> {
     stream: &'a Arc<Stream>,
@@ -48,7 +41,8 @@ pub(super) struct Attempt<'a> {
     lane: LaneId,
     caps: Option<gst::Caps>,
     decoder: Option<Decoder>,
-    pending: Pending<Unit>,
+    /// When each was captured.
+    pending: Pending<Capture>,
     selector: Selector,
     awaiting_key_frame: bool,
     barren: Barren,
@@ -195,8 +189,7 @@ impl<'a> Attempt<'a> {
             self.dropped(DropReason::NotReferenced, 1);
             return Ok(());
         }
-        let lost =
-            self.pending.put(time.map(gst::ClockTime::nseconds), Unit { number: unit.number, captured: unit.captured });
+        let lost = self.pending.put(time.map(gst::ClockTime::nseconds), unit.number, unit.captured);
         self.dropped(DropReason::Undecodable, lost as u64);
         let decoder = self.decoder()?;
         let start = ThreadTime::now();
@@ -249,7 +242,7 @@ impl<'a> Attempt<'a> {
         let time = picture.buffer.pts();
         let taken = self.pending.take(time.map(gst::ClockTime::nseconds));
         self.dropped(DropReason::Undecodable, taken.lost as u64);
-        let Some(unit) = taken.unit else { return };
+        let Some((number, captured)) = taken.unit else { return };
         if picture.buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             self.dropped(DropReason::Undecodable, 1);
             return;
@@ -257,11 +250,11 @@ impl<'a> Attempt<'a> {
         self.barren.picture();
         self.stream.telemetry.count_decoded();
         self.note_format(&picture);
-        if !self.selector.is_due(selection_time(time, unit.captured)) {
+        if !self.selector.is_due(selection_time(time, captured)) {
             self.dropped(DropReason::NotDue, 1);
             return;
         }
-        let frame = Frame { number: unit.number, captured: unit.captured, picture, ready: Instant::now() };
+        let frame = Frame { number, captured, picture, ready: Instant::now() };
         let (left, reason) = match self.stream.pacing {
             Pacing::Live => (self.scheduler.offer(self.lane, frame), DropReason::Superseded),
             Pacing::Lossless => (self.scheduler.submit(self.lane, frame).err(), DropReason::Stopped),

@@ -22,6 +22,7 @@ mod worker;
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
@@ -159,10 +160,14 @@ impl NativeEngine {
             let shared = shared.clone();
             move || {
                 let streaming = || drop(events.send(AttemptEvent::Streaming));
-                let end = match open(&stream) {
+                let played = catch_unwind(AssertUnwindSafe(|| match open(&stream) {
                     Ok(units) => attempt::Attempt::new(&stream, &shared.scheduler, lane).play(units, streaming),
                     Err(failure) => AttemptEnd::Failed(failure),
-                };
+                }));
+                // One source's end, and no other's.
+                let end = played.unwrap_or_else(|_| {
+                    AttemptEnd::Failed(Failure::new(Reason::PipelineFailed, "a fault of this program; see its log"))
+                });
                 shared.scheduler.remove(lane);
                 drop(stream);
                 drop(events.send(AttemptEvent::Finished(end)));

@@ -1,4 +1,7 @@
 //! Which access unit a decoded picture came from.
+//!
+//! Access units are numbered as they arrive, pictures as they are shown, from the same numbers: where a camera sends
+//! frames out of order, the numbers of its pictures still rise.
 
 use std::collections::VecDeque;
 
@@ -9,27 +12,31 @@ const HELD_AT_MOST: usize = 32;
 #[derive(Debug)]
 pub(super) struct Pending<T> {
     units: VecDeque<(Option<u64>, T)>,
+    /// As many as there are units, rising.
+    numbers: VecDeque<u64>,
 }
 
 /// See [`Pending::take`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Taken<T> {
-    /// What the picture came from; `None` for a picture too many.
-    pub(super) unit: Option<T>,
+    /// The picture's number and what it came from; `None` for a picture too many.
+    pub(super) unit: Option<(u64, T)>,
     /// Units that can give no picture any more.
     pub(super) lost: usize,
 }
 
 impl<T> Pending<T> {
     pub(super) fn new() -> Self {
-        Self { units: VecDeque::new() }
+        Self { units: VecDeque::new(), numbers: VecDeque::new() }
     }
 
-    /// An access unit goes into the decoder. Returns how many can give no picture any more.
-    pub(super) fn put(&mut self, time: Option<u64>, unit: T) -> usize {
+    /// The access unit that arrived as `number` goes into the decoder. Returns how many can give no picture any more.
+    pub(super) fn put(&mut self, time: Option<u64>, number: u64, unit: T) -> usize {
         self.units.push_back((time, unit));
+        self.numbers.push_back(number);
         if self.units.len() > HELD_AT_MOST {
             self.units.pop_front();
+            self.numbers.pop_front();
             return 1;
         }
         0
@@ -46,13 +53,18 @@ impl<T> Pending<T> {
         if let Some((Some(taken), _)) = unit {
             self.units.retain(|(time, _)| time.is_none_or(|time| time > taken));
         }
-        Taken { unit: unit.map(|(_, unit)| unit), lost: before - self.units.len() }
+        let lost = before - self.units.len();
+        // What was lost would have been shown before.
+        self.numbers.drain(..lost);
+        let unit = unit.and_then(|(_, unit)| Some((self.numbers.pop_front()?, unit)));
+        Taken { unit, lost }
     }
 
     /// The decoder gives no more pictures. Returns how many units had none.
     pub(super) fn clear(&mut self) -> usize {
         let lost = self.units.len();
         self.units.clear();
+        self.numbers.clear();
         lost
     }
 }
@@ -67,12 +79,16 @@ mod tests {
         #[test]
         fn every_unit_is_taken_or_lost_once(times in prop::collection::vec(0_u64..1_000, 0..200), broken in any::<u64>()) {
             let mut pending = Pending::new();
-            let (mut taken, mut lost) = (0, 0);
+            let (mut taken, mut lost, mut newest) = (0, 0, None);
             for (index, &time) in times.iter().enumerate() {
-                lost += pending.put((time % 7 != 0).then_some(time), index);
+                lost += pending.put((time % 7 != 0).then_some(time), index as u64, ());
                 if broken >> (index % 64) & 1 == 0 {
                     let result = pending.take(Some(time));
-                    taken += usize::from(result.unit.is_some());
+                    if let Some((number, ())) = result.unit {
+                        taken += 1;
+                        prop_assert!(Some(number) > newest && number <= index as u64);
+                        newest = Some(number);
+                    }
                     lost += result.lost;
                 }
             }
@@ -85,21 +101,21 @@ mod tests {
     fn pictures_find_their_units_across_reordering() {
         let mut pending = Pending::new();
         // Decoding order I P B B.
-        for (time, unit) in [(0, 'i'), (3, 'p'), (1, 'b'), (2, 'c')] {
-            pending.put(Some(time), unit);
+        for (number, (time, unit)) in [(0, 'i'), (3, 'p'), (1, 'b'), (2, 'c')].into_iter().enumerate() {
+            pending.put(Some(time), number as u64, unit);
         }
-        assert_eq!(pending.take(Some(0)), Taken { unit: Some('i'), lost: 0 });
-        assert_eq!(pending.take(Some(2)), Taken { unit: Some('c'), lost: 1 });
-        assert_eq!(pending.take(Some(3)), Taken { unit: Some('p'), lost: 0 });
+        assert_eq!(pending.take(Some(0)), Taken { unit: Some((0, 'i')), lost: 0 });
+        assert_eq!(pending.take(Some(2)), Taken { unit: Some((2, 'c')), lost: 1 });
+        assert_eq!(pending.take(Some(3)), Taken { unit: Some((3, 'p')), lost: 0 });
         assert_eq!(pending.take(Some(4)), Taken { unit: None, lost: 0 });
     }
 
     #[test]
     fn pictures_without_times_come_in_order() {
         let mut pending = Pending::new();
-        pending.put(None, 1);
-        pending.put(None, 2);
-        assert_eq!(pending.take(None), Taken { unit: Some(1), lost: 0 });
-        assert_eq!(pending.take(Some(77)), Taken { unit: Some(2), lost: 0 });
+        pending.put(None, 1, 'a');
+        pending.put(None, 2, 'b');
+        assert_eq!(pending.take(None), Taken { unit: Some((1, 'a')), lost: 0 });
+        assert_eq!(pending.take(Some(77)), Taken { unit: Some((2, 'b')), lost: 0 });
     }
 }

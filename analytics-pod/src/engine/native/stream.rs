@@ -32,7 +32,7 @@ pub(super) struct Decoded {
 /// A frame that is to be inferred.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// See [`crate::source::AccessUnit::number`].
+    /// See [`crate::engine::InferredFrame::number`].
     pub(super) number: u64,
     pub(super) captured: Capture,
     pub(super) picture: Decoded,

@@ -1,6 +1,10 @@
 //! A worker: takes frames from the scheduler, lays them into the model's input, runs it, and delivers what it says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use gstreamer_video::{VideoFrame, VideoFrameRef, prelude::*};
 use serde_json::{Map, Value};
@@ -31,10 +35,14 @@ pub(super) fn run(worker: usize, scheduler: &Scheduler) {
                 let Some(detector) = jobs.first().map(|job| job.detector.clone()) else { continue };
                 let known = benches.iter().position(|bench| bench.detector.id() == detector.id());
                 let index = known.unwrap_or_else(|| {
-                    benches.push(Bench::new(detector, kernel));
+                    benches.push(Bench::new(detector.clone(), kernel));
                     benches.len() - 1
                 });
-                benches[index].infer(jobs, scheduler);
+                let jobs = jobs.into_iter().map(|job| InHand { job, scheduler, done: false }).collect();
+                if catch_unwind(AssertUnwindSafe(|| benches[index].infer(jobs))).is_err() {
+                    tracing::error!(model = %detector.info().name, "a fault of this program: frames were lost");
+                    benches.remove(index);
+                }
             }
         }
     }
@@ -64,9 +72,41 @@ enum LayError {
     Foreign(#[from] ForeignError),
 }
 
-/// A job whose picture is in the input.
-struct Laid {
+/// A job that comes to an end whatever happens here: one that is let go of counts as failed.
+struct InHand<'a> {
     job: Job,
+    scheduler: &'a Scheduler,
+    done: bool,
+}
+
+impl InHand<'_> {
+    fn deliver(mut self, frame: InferredFrame) {
+        self.end(Some(frame));
+    }
+
+    fn give_up(mut self, reason: DropReason) {
+        self.job.stream.telemetry.count_dropped(reason, 1);
+        self.end(None);
+    }
+
+    fn end(&mut self, frame: Option<InferredFrame>) {
+        self.done = true;
+        self.scheduler.delivered(self.job.lane, self.job.stream.deliver(self.job.ticket, frame));
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.job.stream.telemetry.count_dropped(DropReason::InferenceFailed, 1);
+            self.end(None);
+        }
+    }
+}
+
+/// A job whose picture is in the input.
+struct Laid<'a> {
+    in_hand: InHand<'a>,
     metadata: Map<String, Value>,
     settings: Arc<DetectionSettings>,
 }
@@ -85,28 +125,29 @@ impl Bench {
         }
     }
 
-    fn infer(&mut self, jobs: Vec<Job>, scheduler: &Scheduler) {
+    fn infer(&mut self, jobs: Vec<InHand<'_>>) {
         if self.session.is_none() {
             match self.detector.session() {
                 Ok(session) => {
                     self.session = Some(session);
                     self.laid.fill(None);
                 }
-                Err(error) => return self.fail(&error, jobs, scheduler),
+                Err(error) => return self.fail(&error, jobs),
             }
         }
         let (mut laid, mut pictures) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
-        for job in jobs {
+        for in_hand in jobs {
+            let job = &in_hand.job;
             job.stream.telemetry.add_stage(Stage::Wait, job.frame.ready.elapsed());
-            match self.lay(&job, laid.len()) {
+            match self.lay(job, laid.len()) {
                 Ok((placement, metadata)) => {
                     let settings = job.stream.detection.load_full();
                     pictures.push((placement, thresholds(&self.info, &settings)));
-                    laid.push(Laid { job, metadata, settings });
+                    laid.push(Laid { in_hand, metadata, settings });
                 }
                 Err(error) => {
                     tracing::warn!(source = %job.stream.identity.key, frame = job.frame.number, %error, "frame left out");
-                    give_up(&job, DropReason::Undecodable, scheduler);
+                    in_hand.give_up(DropReason::Undecodable);
                 }
             }
         }
@@ -121,17 +162,19 @@ impl Bench {
                 let post_processing = output.post_processing.min(spent);
                 let (infer, post_process) = (share(spent.saturating_sub(post_processing)), share(post_processing));
                 let mut detections = output.detections.into_iter();
-                for Laid { job, metadata, settings } in laid {
-                    job.stream.telemetry.add_stage(Stage::Infer, infer);
-                    job.stream.telemetry.add_stage(Stage::PostProcess, post_process);
+                for Laid { in_hand, metadata, settings } in laid {
+                    let telemetry = &in_hand.job.stream.telemetry;
+                    telemetry.add_stage(Stage::Infer, infer);
+                    telemetry.add_stage(Stage::PostProcess, post_process);
                     let detections = wanted(detections.next().unwrap_or_default(), &settings);
-                    deliver(&job, self.info.clone(), detections, output.inference, metadata, scheduler);
+                    let frame = inferred(&in_hand.job, self.info.clone(), detections, output.inference, metadata);
+                    in_hand.deliver(frame);
                 }
             }
             Err(error) => {
                 // Its buffers may hold anything now.
                 self.session = None;
-                self.fail(&error, laid.into_iter().map(|laid| laid.job), scheduler);
+                self.fail(&error, laid.into_iter().map(|laid| laid.in_hand));
             }
         }
     }
@@ -155,32 +198,26 @@ impl Bench {
         Ok((placement, metadata))
     }
 
-    fn fail(&mut self, error: &InferenceError, jobs: impl IntoIterator<Item = Job>, scheduler: &Scheduler) {
+    fn fail<'a>(&mut self, error: &InferenceError, jobs: impl IntoIterator<Item = InHand<'a>>) {
         if !self.failing {
             tracing::error!(%error, "frames are dropped until the model runs again");
             self.failing = true;
         }
-        for job in jobs {
-            give_up(&job, DropReason::InferenceFailed, scheduler);
+        for in_hand in jobs {
+            in_hand.give_up(DropReason::InferenceFailed);
         }
     }
 }
 
-fn give_up(job: &Job, reason: DropReason, scheduler: &Scheduler) {
-    job.stream.telemetry.count_dropped(reason, 1);
-    scheduler.delivered(job.lane, job.stream.deliver(job.ticket, None));
-}
-
-fn deliver(
+fn inferred(
     job: &Job,
     model: Arc<ModelInfo>,
     detections: Vec<Detection>,
     inference: Duration,
     metadata: Map<String, Value>,
-    scheduler: &Scheduler,
-) {
+) -> InferredFrame {
     let Stream { identity, telemetry, .. } = &*job.stream;
-    let frame = InferredFrame {
+    InferredFrame {
         stream: identity.clone(),
         model,
         number: job.frame.number,
@@ -191,8 +228,7 @@ fn deliver(
         inference,
         metadata,
         telemetry: telemetry.clone(),
-    };
-    scheduler.delivered(job.lane, job.stream.deliver(job.ticket, Some(frame)));
+    }
 }
 
 /// What the run keeps: the source's settings over the model's.

@@ -6,10 +6,25 @@ use super::*;
 #[test]
 fn a_model_that_fails_costs_frames_and_nothing_else() {
     let engine = engine(1);
-    let failing = Arc::new(FakeDetector { fails: true, ..FakeDetector::new(Duration::ZERO) });
+    let failing = Arc::new(FakeDetector { fault: Fault::Error, ..FakeDetector::new(Duration::ZERO) });
     let (frames, end, telemetry) = start(&engine, &failing, raw(10, "white"), Options::default()).finish();
     assert_eq!((frames.len(), end), (0, AttemptEnd::Completed));
     assert_eq!(telemetry.dropped(DropReason::InferenceFailed), 10);
+}
+
+#[test]
+fn a_fault_of_the_program_ends_neither_the_detector_nor_other_sources() {
+    let engine = engine(1);
+    let detector = Arc::new(FakeDetector { fault: Fault::PanicIfBright, ..FakeDetector::new(Duration::ZERO) });
+    let bright = start(&engine, &detector, raw(10, "white"), Options::default());
+    let mut steps = raw(10, "black");
+    steps.push(Step::Panic);
+    let dark = start(&engine, &detector, steps, Options::default());
+    let (frames, end, telemetry) = bright.finish();
+    assert_eq!((frames.len(), end, telemetry.dropped(DropReason::InferenceFailed)), (0, AttemptEnd::Completed, 10));
+    let (frames, end, _) = dark.finish();
+    assert!(frames.len() >= 8, "{}", frames.len());
+    assert!(matches!(end, AttemptEnd::Failed(failure) if failure.reason == Reason::PipelineFailed));
 }
 
 #[test]

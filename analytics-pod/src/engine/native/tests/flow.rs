@@ -14,10 +14,8 @@ fn every_frame_of_a_file_comes_out_in_order() {
     thread::sleep(Duration::from_millis(30));
     let (frames, end, telemetry) = running.finish();
     assert_eq!(end, AttemptEnd::Completed);
-    // Frames are numbered in decoding order and come in presentation order: I at 0, then B B P.
-    let mut numbers: Vec<u64> = frames.iter().map(|frame| frame.number).collect();
-    assert_eq!(numbers[..4], [0, 2, 3, 1]);
-    numbers.sort_unstable();
+    // Although the units come as I P B B.
+    let numbers: Vec<u64> = frames.iter().map(|frame| frame.number).collect();
     assert_eq!(numbers, (0..90).collect::<Vec<_>>());
     assert_eq!((telemetry.decoded(), drops(&telemetry)), (90, 0));
     let format = telemetry.format().unwrap();

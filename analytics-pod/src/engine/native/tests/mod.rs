@@ -49,9 +49,18 @@ struct FakeDetector {
     cost: Duration,
     sessions: Arc<AtomicUsize>,
     batches: Arc<Mutex<Vec<usize>>>,
-    fails: bool,
+    fault: Fault,
     /// Each run waits for one.
     gate: Option<Receiver<()>>,
+}
+
+/// What each run of a detector comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    Error,
+    /// For frames that are bright, as a fault in the reading of some output would be.
+    PanicIfBright,
 }
 
 impl FakeDetector {
@@ -91,7 +100,14 @@ impl FakeDetector {
             tensors: Vec::new(),
             thresholds,
         };
-        Self { info: Arc::new(info), cost, sessions: Arc::default(), batches: Arc::default(), fails: false, gate: None }
+        Self {
+            info: Arc::new(info),
+            cost,
+            sessions: Arc::default(),
+            batches: Arc::default(),
+            fault: Fault::None,
+            gate: None,
+        }
     }
 }
 
@@ -99,7 +115,7 @@ struct FakeSession {
     inputs: Vec<Vec<f32>>,
     cost: Duration,
     batches: Arc<Mutex<Vec<usize>>>,
-    fails: bool,
+    fault: Fault,
     /// Each run waits for one.
     gate: Option<Receiver<()>>,
 }
@@ -123,7 +139,7 @@ impl Detector for FakeDetector {
             inputs,
             cost: self.cost,
             batches: self.batches.clone(),
-            fails: self.fails,
+            fault: self.fault,
             gate: self.gate.clone(),
         }))
     }
@@ -144,7 +160,8 @@ impl DetectorSession for FakeSession {
             gate.recv().unwrap();
         }
         self.batches.lock().unwrap().push(pictures.len());
-        if self.fails {
+        assert!(self.fault != Fault::PanicIfBright || self.inputs[0][0] < 200.0, "told to");
+        if self.fault == Fault::Error {
             return Err(InferenceError { model: "fake".into(), message: "told to".into() });
         }
         let detections = self.inputs.iter().zip(pictures).map(|(input, (_, thresholds))| {
@@ -174,6 +191,7 @@ enum Step {
     Format(gst::Caps),
     Unit(gst::Buffer, bool, bool),
     Fail(Failure),
+    Panic,
     /// Nothing comes any more.
     Hang,
 }
@@ -205,6 +223,7 @@ impl AccessUnits for Script {
                 Ok(Next::Unit(AccessUnit { buffer, number, captured, key_frame, disposable }))
             }
             Some(Step::Fail(failure)) => Err(failure),
+            Some(Step::Panic) => panic!("told to"),
             Some(Step::Hang) => {
                 self.steps.push_front(Step::Hang);
                 thread::sleep(timeout);
