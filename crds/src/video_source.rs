@@ -209,8 +209,9 @@ pub struct Transport {
     #[serde(default = "Transport::default_latency")]
     #[x_kube(validation = schema::within(&LATENCY))]
     pub latency: Duration,
-    /// Drop packets that are later than `latency`. RTSP only.
-    #[serde(default = "yes")]
+    /// Drop the oldest packets where those that wait span more than `latency`. For cameras on bad networks; one that
+    /// sends frames out of order (B-frames) would lose many of them. RTSP only.
+    #[serde(default)]
     pub drop_on_latency: bool,
 }
 
@@ -222,7 +223,7 @@ impl Transport {
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { protocol: Protocol::Auto, latency: Self::default_latency(), drop_on_latency: true }
+        Self { protocol: Protocol::Auto, latency: Self::default_latency(), drop_on_latency: false }
     }
 }
 

@@ -82,7 +82,7 @@ pub struct Transport {
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { protocol: RtspProtocol::Auto, latency: Duration::from_millis(50), drop_on_latency: true }
+        Self { protocol: RtspProtocol::Auto, latency: Duration::from_millis(50), drop_on_latency: false }
     }
 }
 

@@ -144,10 +144,10 @@ impl CpuGroup {
     /// The group of the thread with this name (at most 15 bytes survive in the kernel).
     #[must_use]
     pub fn of_thread(name: &str) -> Self {
-        // GStreamer names its streaming threads after the pad (`queue0:src`, `rtpjitterbuffer`), its pools `pool-…`
-        // and the RTSP client's loop `rtspsrc…`; libav's decoder threads are `av:…`.
-        const RECEIVE: [&str; 8] =
-            ["rtsp", "rtp", "udpsrc", "multiqueue", "typefind", "queue", "source", "souphttpsrc"];
+        // GStreamer names its streaming threads after the pad (`queue0:src`, `rtpjitterbuffer`) or, as the RTSP client's
+        // loop, after the task (`task7`); libav's decoder threads are `av:…`.
+        const RECEIVE: [&str; 9] =
+            ["rtsp", "rtp", "udpsrc", "multiqueue", "typefind", "queue", "source", "souphttpsrc", "task"];
         if name.starts_with("decode") || name.starts_with("av:") {
             Self::Decode
         } else if name.starts_with("detect") {
@@ -236,6 +236,7 @@ mod tests {
             ("publish-stdout", CpuGroup::Publish),
             ("rtpjitterbuffer", CpuGroup::Receive),
             ("multiqueue0:src", CpuGroup::Receive),
+            ("task7", CpuGroup::Receive),
             ("tokio-rt-worker", CpuGroup::Other),
         ] {
             assert_eq!(CpuGroup::of_thread(name), group, "{name}");
