@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if [ $# -gt 0 ] && ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
+    echo "demo: DURATION is '$1'; give a number of seconds, as in make demo DURATION=20" >&2
+    exit 2
+fi
 bin=target/release
 ready=$(mktemp)
 "$bin/camera-simulator" -f configs/demo/simulator/cameras.yaml >"$ready" &
@@ -14,7 +18,8 @@ cleanup() {
     rm -f "$ready"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+# Ending it by Ctrl-C is how the demo is meant to end.
+trap 'exit 0' INT TERM
 
 echo "demo: starting four cameras (their scenes are drawn and encoded once, then kept)" >&2
 until grep -q '"ready":true' "$ready"; do

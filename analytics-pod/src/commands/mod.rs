@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::view;
 
-/// Exit code of a process that a second interrupt ended at once, as shells have it (128 + SIGINT).
-const INTERRUPTED: i32 = 130;
+/// Exit code of a process that an interrupt ended before its work was done, as shells have it (128 + SIGINT).
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Whether the user has asked for the end. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ impl StopRequest {
                 }
                 if told.requested.swap(true, Relaxed) {
                     view::restore_terminal();
-                    process::exit(INTERRUPTED);
+                    process::exit(i32::from(INTERRUPTED));
                 }
                 told.token.cancel();
             }

@@ -100,26 +100,22 @@ fn find() -> Result<PathBuf, RuntimeError> {
     if ort::util::probe(&by_loader).is_some() {
         return Ok(by_loader);
     }
-    let searched: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    let there = |place: &&PathBuf| place.is_dir() || place.ends_with("lib");
+    let searched: Vec<String> = places.iter().filter(there).map(|place| place.display().to_string()).collect();
     Err(RuntimeError::Missing { searched: format!("{}, the system's libraries", searched.join(", ")) })
 }
+
+/// How far a program may lie below the checkout that it was built in: `target/release/deps`.
+const CHECKOUT_DEPTH: usize = 4;
 
 /// Folders that may hold the library, in order: an installed package's, then a checkout's.
 fn places() -> Vec<PathBuf> {
     let cache = Path::new(".cache/onnxruntime").join(ONNXRUNTIME_VERSION);
-    let mut places = Vec::new();
-    if let Some(root) = env::current_exe().ok().as_deref().and_then(Path::parent).and_then(Path::parent) {
-        places.push(root.join("lib"));
-    }
-    if let Ok(folder) = env::current_dir() {
-        places.push(folder.join(&cache));
-    }
-    // Tests run in the crate's folder, and a developer's build anywhere; an installed program has no checkout.
-    if cfg!(debug_assertions)
-        && let Some(workspace) = Path::new(env!("CARGO_MANIFEST_DIR")).parent()
-    {
-        places.push(workspace.join(&cache));
-    }
+    let program = env::current_exe().unwrap_or_default();
+    let mut places: Vec<_> = program.parent().and_then(Path::parent).map(|root| root.join("lib")).into_iter().collect();
+    // A checkout's program lies in its target folder, a test's deeper.
+    places.extend(program.ancestors().skip(1).take(CHECKOUT_DEPTH).map(|folder| folder.join(&cache)));
+    places.extend(env::current_dir().map(|folder| folder.join(&cache)));
     places.dedup();
     places
 }

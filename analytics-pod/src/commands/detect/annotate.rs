@@ -59,7 +59,9 @@ impl KeptPicture {
     fn to_rgb(&self) -> Result<RgbImage, AnnotateError> {
         let fail = |what: &str| AnnotateError::Convert(what.to_owned());
         let (width, height) = (self.info.width(), self.info.height());
+        // The converter wants the frame rates to be the same.
         let target = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
+            .fps(self.info.fps())
             .build()
             .map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let converter = gst_video::VideoConverter::new(&self.info, &target, None)

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::source::printable_uri;
+
 /// Endings of pictures, without the dot, in lower case.
 const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
 
@@ -31,6 +33,12 @@ pub enum InputError {
         /// Why.
         source: io::Error,
     },
+    /// It is somewhere else.
+    #[error("{uri}: only files and folders can be looked at to the last frame; `run` reads everything else")]
+    NotLocal {
+        /// What was named, without secrets.
+        uri: String,
+    },
     /// The folder holds nothing to look at.
     #[error("{path}: there is no picture ({}) and no video ({}) in this folder", PICTURES.join(", "), VIDEOS.join(", "))]
     Empty {
@@ -44,6 +52,7 @@ pub enum InputError {
 pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<MediaFile>, InputError> {
     let mut files = Vec::new();
     for path in paths {
+        let path = &local(path)?;
         let metadata = fs::metadata(path).map_err(|source| failed(path, source))?;
         if metadata.is_dir() {
             files.extend(in_folder(path)?);
@@ -52,6 +61,13 @@ pub(super) fn expand(paths: &[PathBuf]) -> Result<Vec<MediaFile>, InputError> {
         }
     }
     Ok(files)
+}
+
+/// The path itself, or that of a `file:` URI.
+fn local(path: &Path) -> Result<PathBuf, InputError> {
+    let uri = path.to_str().filter(|text| text.contains("://")).and_then(|text| url::Url::parse(text).ok());
+    let Some(uri) = uri else { return Ok(path.to_owned()) };
+    uri.to_file_path().map_err(|()| InputError::NotLocal { uri: printable_uri(&uri) })
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<MediaFile>, InputError> {

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::INTERRUPTED;
 use super::{
     StopRequest,
     models::{self, ModelArgumentError},
@@ -150,7 +151,8 @@ impl<'a> Detector<'a> {
             let file = job.file;
             match self.finish(job, done_bytes, stop) {
                 Ok(AttemptEnd::Completed) => {}
-                Ok(AttemptEnd::Stopped) => return Ok(ExitCode::SUCCESS),
+                // Whoever reads the lines must not take them for all.
+                Ok(AttemptEnd::Stopped) => return Ok(ExitCode::from(INTERRUPTED)),
                 Ok(AttemptEnd::Failed(failure)) => {
                     failed = true;
                     self.progress.suspend(|| eprintln!("{}: {failure}", file.path.display()));

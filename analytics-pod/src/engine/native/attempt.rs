@@ -48,6 +48,8 @@ pub(super) struct Attempt<'a> {
     barren: Barren,
     newest: Option<gst::ClockTime>,
     format: Option<VideoFormat>,
+    /// No more access units come.
+    ending: bool,
 }
 
 /// How long access units have come without a picture, in arrival and in presentation, whichever is longer.
@@ -86,6 +88,7 @@ impl<'a> Attempt<'a> {
             barren: Barren::default(),
             newest: None,
             format: None,
+            ending: false,
         }
     }
 
@@ -117,10 +120,8 @@ impl<'a> Attempt<'a> {
         drop(units);
         let on_the_way = self.pending.clear() as u64;
         self.dropped(DropReason::Stopped, on_the_way);
-        if let Some(left) = self.scheduler.settle(self.lane) {
-            drop(left);
-            self.dropped(DropReason::Stopped, 1);
-        }
+        let left = self.scheduler.settle(self.lane) as u64;
+        self.dropped(DropReason::Stopped, left);
         end
     }
 
@@ -137,7 +138,7 @@ impl<'a> Attempt<'a> {
             decoder.update(&caps);
         } else {
             self.finish_decoder();
-            self.decoder = Some(Decoder::new(&caps)?);
+            self.decoder = Some(Decoder::new(&caps, self.stream.pacing)?);
         }
         self.caps = Some(caps);
         Ok(())
@@ -162,7 +163,7 @@ impl<'a> Attempt<'a> {
             return Err(Failure::new(Reason::PipelineFailed, "video came before its format"));
         };
         if self.decoder.is_none() {
-            self.decoder = Some(Decoder::new(caps)?);
+            self.decoder = Some(Decoder::new(caps, self.stream.pacing)?);
         }
         self.decoder.as_mut().ok_or_else(|| Failure::new(Reason::PipelineFailed, "no decoder"))
     }
@@ -221,6 +222,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn ended(&mut self) -> Result<AttemptEnd, Failure> {
+        self.ending = true;
         self.finish_decoder();
         let Barren { units, ever_fruitful, .. } = self.barren;
         if units > 0 && !ever_fruitful {
@@ -255,12 +257,13 @@ impl<'a> Attempt<'a> {
             return;
         }
         let frame = Frame { number, captured, picture, ready: Instant::now() };
-        let (left, reason) = match self.stream.pacing {
-            Pacing::Live => (self.scheduler.offer(self.lane, frame), DropReason::Superseded),
-            Pacing::Lossless => (self.scheduler.submit(self.lane, frame).err(), DropReason::Stopped),
-        };
-        if left.is_some() {
-            self.dropped(reason, 1);
+        // Nothing newer comes after the last frames, which a decoder gives all at once.
+        if self.stream.pacing == Pacing::Lossless || self.ending {
+            let left = self.scheduler.submit(self.lane, frame).err();
+            self.dropped(DropReason::Stopped, u64::from(left.is_some()));
+        } else {
+            let replaced = self.scheduler.offer(self.lane, frame, self.selector.picture_interval() / 2);
+            self.dropped(DropReason::Superseded, replaced as u64);
         }
     }
 

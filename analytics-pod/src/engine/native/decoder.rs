@@ -9,7 +9,7 @@ use gstreamer::{self as gst, prelude::*};
 use gstreamer_video::{self as gst_video, VideoInfo};
 
 use super::stream::Decoded;
-use crate::source::{Failure, Reason, elements::Element};
+use crate::source::{Failure, Pacing, Reason, elements::Element};
 
 /// How long a decoder may take to start.
 const STATE_CHANGE: gst::ClockTime = gst::ClockTime::from_seconds(5);
@@ -101,9 +101,9 @@ pub(super) enum Decoder {
 
 impl Decoder {
     /// A decoder for access units of `caps`.
-    pub(super) fn new(caps: &gst::Caps) -> Result<Self, Failure> {
+    pub(super) fn new(caps: &gst::Caps, pacing: Pacing) -> Result<Self, Failure> {
         if media_type(caps) != RAW {
-            return ElementDecoder::new(caps).map(Self::Element);
+            return ElementDecoder::new(caps, pacing).map(Self::Element);
         }
         let info = VideoInfo::from_caps(caps)
             .map_err(|_| Failure::new(Reason::UnsupportedCodec, format!("pictures of an unknown kind: {caps}")))?;
@@ -174,8 +174,8 @@ pub(super) struct ElementDecoder {
 }
 
 impl ElementDecoder {
-    fn new(caps: &gst::Caps) -> Result<Self, Failure> {
-        let element = make(caps)?;
+    fn new(caps: &gst::Caps, pacing: Pacing) -> Result<Self, Failure> {
+        let element = make(caps, pacing)?;
         let failed = |what: &str| Failure::new(Reason::PipelineFailed, format!("{}: {what}", element.name()));
         let output = Arc::new(Output::default());
         // Errors are kept for the caller; everything else nobody reads.
@@ -271,7 +271,7 @@ fn exit_pad(output: &Arc<Output>) -> gst::Pad {
 }
 
 /// The decoder element for `caps`.
-fn make(caps: &gst::Caps) -> Result<gst::Element, Failure> {
+fn make(caps: &gst::Caps, pacing: Pacing) -> Result<gst::Element, Failure> {
     let media_type = media_type(caps);
     let element = match KNOWN.iter().find(|known| known.media_type == media_type) {
         Some(known) => {
@@ -297,6 +297,10 @@ fn make(caps: &gst::Caps) -> Result<gst::Element, Failure> {
     // Broken access units are counted and waited out here, see `attempt`.
     set_where_known(&element, "max-errors", "-1");
     set_where_known(&element, "qos", "false");
+    // Many cameras do not say how far out of order they send frames. The standard then has a decoder hold back as many
+    // as it can ever need, up to 16; libav can find out instead, at the risk of losing one. GStreamer 1.20 and newer.
+    let compliance = if pacing == Pacing::Live { "normal" } else { "strict" };
+    set_where_known(&element, "std-compliance", compliance);
     Ok(element)
 }
 

@@ -1,8 +1,12 @@
 //! Between the decoders and the workers: one slot a source, and who is next.
+//!
+//! A frame that comes takes the place of one that waits, but for one that came just before it: a decoder gives frames that
+//! were sent out of order (B-frames) several at a time, and a detector that keeps up on average shall have them all.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -10,6 +14,9 @@ use super::{
     fair::FairQueue,
     stream::{Frame, Stream},
 };
+
+/// Frames of one burst that wait at the most: H.264 and H.265 cameras send up to three out of order.
+const BURST: usize = 4;
 
 /// A source in the scheduler.
 pub(super) type LaneId = u64;
@@ -58,7 +65,8 @@ struct Lane {
     stream: Arc<Stream>,
     /// The model of the last frame taken.
     model: Option<usize>,
-    slot: Option<Frame>,
+    /// Oldest first.
+    waiting: VecDeque<Frame>,
     in_flight: usize,
     taken: u64,
     /// The slot was emptied, a frame was delivered, or the stream is to stop.
@@ -108,7 +116,14 @@ impl Scheduler {
         let id = state.next_lane;
         state.next_lane += 1;
         state.queue.add(id, stream.detection.load().weight);
-        let lane = Lane { stream, model: None, slot: None, in_flight: 0, taken: 0, changed: Arc::new(Condvar::new()) };
+        let lane = Lane {
+            stream,
+            model: None,
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            taken: 0,
+            changed: Arc::new(Condvar::new()),
+        };
         state.lanes.insert(id, lane);
         id
     }
@@ -123,9 +138,19 @@ impl Scheduler {
         }
     }
 
-    /// Puts `frame` in the source's slot; returns the one that it replaces.
-    pub(super) fn offer(&self, id: LaneId, frame: Frame) -> Option<Frame> {
-        self.put(&mut self.lock(), id, frame)
+    /// Puts `frame` in the source's slot; returns how many frames it replaces. Those that waited for less than
+    /// `burst` stay beside it.
+    pub(super) fn offer(&self, id: LaneId, frame: Frame, burst: Duration) -> usize {
+        let mut state = self.lock();
+        let Some(lane) = state.lanes.get_mut(&id) else { return 1 };
+        let before = lane.waiting.len();
+        lane.waiting.retain(|waiting| frame.ready.saturating_duration_since(waiting.ready) < burst);
+        while lane.waiting.len() >= BURST {
+            lane.waiting.pop_front();
+        }
+        let replaced = before - lane.waiting.len();
+        self.put(&mut state, id, frame);
+        replaced
     }
 
     /// Puts `frame` in the source's slot once it is empty; gives it back if the stream is to stop.
@@ -136,7 +161,7 @@ impl Scheduler {
             if lane.stream.stop.is_requested() {
                 return Err(frame);
             }
-            if lane.slot.is_none() {
+            if lane.waiting.is_empty() {
                 self.put(&mut state, id, frame);
                 return Ok(());
             }
@@ -145,33 +170,32 @@ impl Scheduler {
         }
     }
 
-    fn put(&self, state: &mut State, id: LaneId, frame: Frame) -> Option<Frame> {
-        let Some(lane) = state.lanes.get_mut(&id) else { return Some(frame) };
-        let replaced = lane.slot.replace(frame);
+    fn put(&self, state: &mut State, id: LaneId, frame: Frame) {
+        let Some(lane) = state.lanes.get_mut(&id) else { return };
+        lane.waiting.push_back(frame);
         let (weight, eligible) = (lane.stream.detection.load().weight, lane.is_eligible(self.wake.len()));
         state.queue.set_weight(id, weight);
         state.queue.wait(id);
-        if replaced.is_none() && eligible {
+        if eligible {
             self.wake_one(state);
         }
-        replaced
     }
 
-    /// Waits until no frame of the source is in flight or, if it is not to stop, in its slot. Returns the frame that
-    /// stays behind in the slot.
-    pub(super) fn settle(&self, id: LaneId) -> Option<Frame> {
+    /// Waits until no frame of the source is in flight or, if it is not to stop, in its slot. Returns how many
+    /// stayed behind in the slot.
+    pub(super) fn settle(&self, id: LaneId) -> usize {
         let mut state = self.lock();
         loop {
-            let lane = state.lanes.get(&id)?;
+            let Some(lane) = state.lanes.get(&id) else { return 0 };
             let stopping = lane.stream.stop.is_requested();
-            if !state.open || (lane.in_flight == 0 && (stopping || lane.slot.is_none())) {
+            if !state.open || (lane.in_flight == 0 && (stopping || lane.waiting.is_empty())) {
                 break;
             }
             let changed = lane.changed.clone();
             state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.queue.withdraw(id);
-        state.lanes.get_mut(&id)?.slot.take()
+        state.lanes.get_mut(&id).map_or(0, |lane| std::mem::take(&mut lane.waiting).len())
     }
 
     /// The source's stop was requested: whoever waits for its slot looks again.
@@ -189,7 +213,7 @@ impl Scheduler {
         let was_eligible = lane.is_eligible(workers);
         lane.in_flight = lane.in_flight.saturating_sub(count);
         lane.changed.notify_all();
-        if !was_eligible && lane.is_eligible(workers) && lane.slot.is_some() {
+        if !was_eligible && lane.is_eligible(workers) && !lane.waiting.is_empty() {
             self.wake_one(&mut state);
         }
     }
@@ -247,7 +271,10 @@ impl State {
         let mut jobs = Vec::with_capacity(chosen.len());
         for id in chosen {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            let Some(frame) = lane.slot.take() else { continue };
+            let Some(frame) = lane.waiting.pop_front() else { continue };
+            if !lane.waiting.is_empty() {
+                self.queue.wait(id);
+            }
             let before = lane.model.replace(detector.id());
             let (stream, ticket) = (lane.stream.clone(), lane.taken);
             lane.in_flight += 1;

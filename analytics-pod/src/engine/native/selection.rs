@@ -4,7 +4,7 @@
 //! Times are presentation times in nanoseconds. Frames are picked nearest to a grid of 1 ÷ rate that starts at the
 //! first frame; the grid's points are multiples, so nothing drifts.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 const SECOND: f64 = 1e9;
 /// Span over which the camera's rate is measured.
@@ -88,6 +88,11 @@ impl Selector {
         // A late frame may be followed by one that is on time, but what was missed for longer is not made up for.
         grid.next = (grid.next + 1.0).max((reach / period).floor());
         true
+    }
+
+    /// Time between two pictures as they are shown, smoothed; zero until two have been seen.
+    pub(super) fn picture_interval(&self) -> Duration {
+        Duration::from_nanos(self.picture_interval.unwrap_or_default() as u64)
     }
 
     fn note(&mut self, time: f64, referenced: bool) {
