@@ -86,6 +86,12 @@ pub(crate) fn write_annotated(
     objects: &[TrackedObject],
     path: &Path,
 ) -> Result<(), AnnotateError> {
+    let jpeg = annotated(picture, objects)?;
+    fs::write(path, jpeg).map_err(|source| AnnotateError::Write { path: path.display().to_string(), source })
+}
+
+/// A JPEG of `picture` with `objects` drawn into it.
+pub(crate) fn annotated(picture: &KeptPicture, objects: &[TrackedObject]) -> Result<Vec<u8>, AnnotateError> {
     let mut canvas = Canvas(picture.to_rgb()?);
     for object in objects {
         draw(&mut canvas, object);
@@ -98,7 +104,7 @@ pub(crate) fn write_annotated(
         picture.height(),
         ExtendedColorType::Rgb8,
     )?;
-    fs::write(path, jpeg).map_err(|source| AnnotateError::Write { path: path.display().to_string(), source })
+    Ok(jpeg)
 }
 
 /// An RGB picture that embedded-graphics draws on; what lies outside is left out.
