@@ -6,12 +6,14 @@ cd "$(dirname "$0")/.."
 
 bin=target/release
 ready=$(mktemp)
+# The demo's own: sources that the user has made over HTTP are none of its business.
+state=$(mktemp -d)
 "$bin/camera-simulator" -f configs/demo/simulator/cameras.yaml >"$ready" &
 simulator=$!
 cleanup() {
     kill "$simulator" 2>/dev/null || true
     wait "$simulator" 2>/dev/null || true
-    rm -f "$ready"
+    rm -rf "$ready" "$state"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -25,5 +27,5 @@ done
 options=()
 [ $# -gt 0 ] && options+=(--max-duration "${1}s")
 status=0
-"$bin/analytics-pod" run -f configs/demo --view --require-detections "${options[@]}" || status=$?
+"$bin/analytics-pod" run -f configs/demo --state-folder "$state" --view --require-detections "${options[@]}" || status=$?
 exit "$status"
