@@ -59,7 +59,10 @@ impl KeptPicture {
     fn to_rgb(&self) -> Result<RgbImage, AnnotateError> {
         let fail = |what: &str| AnnotateError::Convert(what.to_owned());
         let (width, height) = (self.info.width(), self.info.height());
+        // The converter refuses to change either.
         let target = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
+            .fps(self.info.fps())
+            .interlace_mode(self.info.interlace_mode())
             .build()
             .map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let converter = gst_video::VideoConverter::new(&self.info, &target, None)

@@ -32,7 +32,7 @@ impl Ledger {
         loop {
             let (name, fps) = (format!("camera-{}", next() % 6), next() % 999 + 1);
             let exists = self.acknowledged.contains_key(&name);
-            let wanted = if exists && next() % 3 == 0 { None } else { Some(fps) };
+            let wanted = if exists && next().is_multiple_of(3) { None } else { Some(fps) };
             self.unanswered = Some((name.clone(), wanted));
             let path = format!("/api/v1/sources/{name}");
             let body = json!({"detection": {"fps": fps}});
@@ -130,7 +130,7 @@ fn the_second_pod_on_a_folder_says_so() {
 
 /// Waits until the source's answer is as asked for; panics with the last one after a while.
 fn wait_for(pod: &PodProcess, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let source = pod.get(&format!("/api/v1/sources/{name}"));
         if wanted(&source) {

@@ -35,10 +35,12 @@ until address=$(grep -o '"address":"[^"]*"' "$work/log" | head -n 1 | cut -d '"'
     sleep 0.1
 done
 
-# A frame is waited for, which is its purpose; it has tests of its own.
+# A frame is waited for, which is its purpose; it has tests of its own. What a schema allows may still break a rule over
+# several fields, which is answered 422. One worker: hypothesis's own code is not safe in several threads of Python 3.11.
 status=0
 "$cache/venv/bin/schemathesis" run "http://$address/api/v1/openapi.json" \
-    --max-examples "$examples" --workers 2 --exclude-path-regex 'frame\.jpg$' --request-timeout 30 || status=$?
+    --max-examples "$examples" --workers 1 --exclude-path-regex 'frame\.jpg$' \
+    --exclude-checks positive_data_acceptance --request-timeout 30 || status=$?
 if ! kill -0 "$process" 2>/dev/null; then
     echo "api-test: the pod has died" >&2
     tail -n 20 "$work/log" >&2

@@ -75,7 +75,10 @@ impl Answer {
 }
 
 /// Every request, whatever it asks for.
-pub(super) fn filter(services: Arc<Services>, is_loopback: bool) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
+pub(super) fn filter(
+    services: Arc<Services>,
+    is_loopback: bool,
+) -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -186,11 +189,24 @@ async fn understand<B: Buf>(
                 .with_header("allow", allowed));
         }
     };
-    let namespace = url::form_urlencoded::parse(query.as_bytes())
-        .find(|(key, _)| key == "namespace")
-        .map(|(_, value)| value.into());
+    let namespace = namespace(query)?;
     let body = if method.has_body() { document(method, headers, body).await? } else { Value::Null };
     Ok(Request { target, method, name, namespace, body })
+}
+
+/// The namespace that a query names, if any.
+fn namespace(query: &str) -> Result<Option<String>, Failure> {
+    let found = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "namespace");
+    let Some((_, namespace)) = found else { return Ok(None) };
+    let is_label = (1..=63).contains(&namespace.len())
+        && namespace.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !namespace.starts_with('-')
+        && !namespace.ends_with('-');
+    if is_label {
+        return Ok(Some(namespace.into_owned()));
+    }
+    let detail = "write lower-case letters, digits and dashes after ?namespace=";
+    Err(Failure::new(StatusCode::BAD_REQUEST, "malformed", "The namespace is not one", detail))
 }
 
 /// Whether the `Host` of a request is this machine or an address. A page from elsewhere whose name was made to lead here

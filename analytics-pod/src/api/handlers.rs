@@ -251,11 +251,9 @@ async fn change<T: Send + 'static>(
     what: impl FnOnce(&Registry) -> Result<T, ChangeError> + Send + 'static,
 ) -> Result<T, Failure> {
     let registry = Arc::clone(&services.registry);
-    match tokio::task::spawn_blocking(move || what(&registry)).await {
-        Ok(changed) => Ok(changed?),
-        Err(_) => {
-            let detail = "a fault of this program; its log says more";
-            Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "The change failed", detail))
-        }
-    }
+    let Ok(changed) = tokio::task::spawn_blocking(move || what(&registry)).await else {
+        let detail = "a fault of this program; its log says more";
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "The change failed", detail));
+    };
+    Ok(changed?)
 }

@@ -89,7 +89,7 @@ impl SourceHealth {
         let reason = match status.state {
             SourceState::Disabled | SourceState::Streaming => None,
             SourceState::Stuck => Some(status.message.clone().unwrap_or_default()),
-            SourceState::Idle => source.model.failure.as_ref().map(|failure| failure.to_string()),
+            SourceState::Idle => source.model.failure.as_ref().map(ToString::to_string),
             SourceState::Connecting | SourceState::Ended if status.consecutive_failures == 0 => None,
             SourceState::Connecting | SourceState::Stalled | SourceState::Backoff | SourceState::Ended => {
                 Some(last_error.unwrap_or_else(|| "no frames".to_owned()))
@@ -113,10 +113,9 @@ impl HealthReport {
         }
         let healthy = sources.iter().filter(|source| source.healthy).count();
         let status = match (health.is_ready(), healthy) {
-            (false, _) => Verdict::Unhealthy,
             (true, healthy) if healthy == sources.len() => Verdict::Healthy,
-            (true, 0) => Verdict::Unhealthy,
-            (true, _) => Verdict::Degraded,
+            (true, healthy) if healthy > 0 => Verdict::Degraded,
+            _ => Verdict::Unhealthy,
         };
         Self { status, reasons, sources }
     }

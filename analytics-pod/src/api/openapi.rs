@@ -79,7 +79,7 @@ fn name() -> Value {
 fn namespace() -> Value {
     json!({
         "name": "namespace", "in": "query", "required": false, "description": "The object's namespace.",
-        "schema": { "type": "string", "minLength": 1, "maxLength": 63 },
+        "schema": { "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
     })
 }
 
@@ -105,6 +105,21 @@ impl Operation {
     fn content(mut self, status: u16, description: &str, media: &str, schema: &Value) -> Self {
         let response = json!({ "description": description, "content": { media: { "schema": schema } } });
         self.responses.insert(status.to_string(), response);
+        self
+    }
+
+    /// Says which operations go on with what was made; `made` is the field of the answer.
+    fn leads_to(mut self, made: &str, operations: &[&str]) -> Self {
+        let link = |operation: &&str| {
+            let parameters = json!({
+                "name": format!("$response.body#/{made}/id"),
+                "namespace": format!("$response.body#/{made}/namespace"),
+            });
+            ((*operation).to_owned(), json!({ "operationId": operation, "parameters": parameters }))
+        };
+        if let Some(created) = self.responses.get_mut("201") {
+            created["links"] = operations.iter().map(link).collect();
+        }
         self
     }
 
@@ -149,7 +164,7 @@ impl Operation {
 
 const NOT_FOUND: (u16, &str) = (404, "There is no such object.");
 const CHANGES: [(u16, &str); 10] = [
-    (400, "The document is not JSON."),
+    (400, "The document is not JSON, or the namespace is not one."),
     (401, "A token is needed."),
     (409, "The name is taken, it was not made over REST, or it is in use."),
     (413, "The document is larger than 1 MiB."),
@@ -161,7 +176,7 @@ const CHANGES: [(u16, &str); 10] = [
     FOREIGN_NAME,
 ];
 const FOREIGN_NAME: (u16, &str) = (421, "The Host is a name that leads here and is not the pod's.");
-const READS: [(u16, &str); 2] = [(401, "A token is needed."), FOREIGN_NAME];
+const READS: [(u16, &str); 3] = [(400, "The namespace is not one."), (401, "A token is needed."), FOREIGN_NAME];
 const JSON: &[&str] = &["application/json"];
 
 fn operation(route: &Route, method: Method, generator: &mut SchemaGenerator) -> Value {
@@ -192,6 +207,7 @@ fn operation(route: &Route, method: Method, generator: &mut SchemaGenerator) -> 
         (Target::Sources, Method::Post) => Operation::new("createSource", "Makes a source")
             .takes(JSON, &["SourceSubmission", "VideoSourceManifest"])
             .json::<SourceCreated>(201, "It is made, and kept.", it)
+            .leads_to("source", &["getSource", "replaceSource", "changeSource", "deleteSource"])
             .problems(&CHANGES, it),
         (Target::Sources, _) => Operation::new("listSources", "Every source")
             .json::<SourceList>(200, "The sources.", it)
@@ -221,6 +237,7 @@ fn operation(route: &Route, method: Method, generator: &mut SchemaGenerator) -> 
         (Target::Models, Method::Post) => Operation::new("createModel", "Makes a model")
             .takes(JSON, &["ModelSubmission", "DetectionModelManifest"])
             .json::<ModelCreated>(201, "It is made, and kept; it is opened after the answer.", it)
+            .leads_to("model", &["getModel", "replaceModel", "deleteModel"])
             .problems(&CHANGES, it),
         (Target::Models, _) => {
             Operation::new("listModels", "Every model").json::<ModelList>(200, "The models.", it).problems(&READS, it)
@@ -322,31 +339,43 @@ fn short(spec: &Value, beside: &Value, required: &[&str]) -> Value {
 }
 
 /// A schema of a resource definition as plain JSON Schema: without what only Kubernetes knows, and as strict as the
-/// pod, which refuses unknown fields.
+/// pod, which refuses unknown fields and takes null for an absent field.
 fn plain(schema: &Value) -> Value {
-    match schema {
-        Value::Object(fields) => {
-            let mut plain_fields: Map<String, Value> = fields
-                .iter()
-                .filter(|(name, _)| !name.starts_with("x-kubernetes-") && *name != "nullable")
-                .map(|(name, value)| (name.clone(), plain(value)))
-                .collect();
-            if fields.get("nullable") == Some(&Value::Bool(true)) {
-                if let Some(kind) = fields.get("type") {
-                    plain_fields.insert("type".to_owned(), json!([kind, "null"]));
-                }
-                if let Some(Value::Array(values)) = plain_fields.get_mut("enum")
-                    && !values.contains(&Value::Null)
-                {
-                    values.push(Value::Null);
-                }
+    let fields = match schema {
+        Value::Object(fields) => fields,
+        Value::Array(items) => return items.iter().map(plain).collect(),
+        other => return other.clone(),
+    };
+    let mut plain_fields: Map<String, Value> = fields
+        .iter()
+        .filter(|(name, _)| !name.starts_with("x-kubernetes-") && *name != "nullable")
+        .map(|(name, value)| (name.clone(), plain(value)))
+        .collect();
+    if fields.get("nullable") == Some(&Value::Bool(true)) {
+        allow_null(&mut plain_fields);
+    }
+    if fields.get("type") == Some(&json!("object"))
+        && let Some(Value::Object(properties)) = plain_fields.get_mut("properties")
+    {
+        let required: Vec<&str> =
+            fields.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        for (name, property) in properties {
+            if let (false, Value::Object(property)) = (required.contains(&name.as_str()), property) {
+                allow_null(property);
             }
-            if fields.get("properties").is_some_and(Value::is_object) && fields.get("type") == Some(&json!("object")) {
-                plain_fields.entry("additionalProperties").or_insert(Value::Bool(false));
-            }
-            Value::Object(plain_fields)
         }
-        Value::Array(items) => items.iter().map(plain).collect(),
-        other => other.clone(),
+        plain_fields.entry("additionalProperties").or_insert(Value::Bool(false));
+    }
+    Value::Object(plain_fields)
+}
+
+fn allow_null(schema: &mut Map<String, Value>) {
+    if let Some(kind) = schema.get("type").filter(|kind| kind.is_string()).cloned() {
+        schema.insert("type".to_owned(), json!([kind, "null"]));
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
     }
 }

@@ -270,6 +270,8 @@ impl Supervised {
         self.publish();
         let Some(first) = self.first_model().await else { return };
         let Task { desired, model: mut models } = self.told.borrow_and_update().clone();
+        // It may have been told to use another one meanwhile.
+        let first = models.borrow_and_update().ready.clone().unwrap_or(first);
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
         let attempt = |events| {

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 /// A pod that runs on a port of its own.
-pub struct PodProcess {
+pub(crate) struct PodProcess {
     child: Arc<Mutex<Child>>,
     address: String,
     log: Arc<Mutex<String>>,
@@ -21,11 +21,11 @@ pub struct PodProcess {
 }
 
 /// Ends a pod without a warning, from another thread.
-pub struct Killer(Arc<Mutex<Child>>);
+pub(crate) struct Killer(Arc<Mutex<Child>>);
 
 impl Killer {
     /// As `kill -9` does.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.0.lock().unwrap().kill().unwrap();
     }
 }
@@ -44,7 +44,7 @@ fn command(state: &Path, arguments: &[&str]) -> Command {
 
 impl PodProcess {
     /// Starts it and waits until it answers.
-    pub fn start(state: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(state: &Path, arguments: &[&str]) -> Self {
         let mut child = command(state, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
@@ -60,7 +60,7 @@ impl PodProcess {
                 kept.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        let address = address.recv_timeout(Duration::from_secs(60));
+        let address = address.recv_timeout(Duration::from_mins(1));
         let address = address.unwrap_or_else(|error| panic!("{error}: {}", log.lock().unwrap()));
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -71,22 +71,22 @@ impl PodProcess {
     }
 
     /// Runs one that is expected to end by itself.
-    pub fn run_to_end(state: &Path, arguments: &[&str]) -> Output {
+    pub(crate) fn run_to_end(state: &Path, arguments: &[&str]) -> Output {
         command(state, arguments).output().unwrap()
     }
 
     /// What can end it.
-    pub fn killer(&self) -> Killer {
+    pub(crate) fn killer(&self) -> Killer {
         Killer(Arc::clone(&self.child))
     }
 
     /// What it has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// Asks it to end, and waits; what it logged.
-    pub fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let id = self.child.lock().unwrap().id();
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -96,7 +96,7 @@ impl PodProcess {
     }
 
     /// The status and text of an answer; `None` where the pod is gone.
-    pub fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
+    pub(crate) fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
         let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         let answered = match body.filter(|body| !body.is_null()) {
             Some(body) => {
@@ -111,23 +111,23 @@ impl PodProcess {
     }
 
     /// As [`Self::try_request`], of a pod that is there.
-    pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
+    pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> (u16, String) {
         self.try_request(method, path, Some(body)).unwrap_or_else(|| panic!("no answer: {}", self.log()))
     }
 
     /// The status and bytes at a path.
-    pub fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn bytes(&self, path: &str) -> (u16, Vec<u8>) {
         let mut answer = self.agent.get(format!("http://{}{path}", self.address)).call().unwrap();
         (answer.status().as_u16(), answer.body_mut().read_to_vec().unwrap())
     }
 
     /// The text at a path.
-    pub fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         self.send("GET", path, &Value::Null).1
     }
 
     /// The document at a path.
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let text = self.text(path);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
     }

@@ -14,6 +14,8 @@ fn every_refusal_is_a_problem_that_says_what_to_do() {
     for (method, path, headers, body, status, word) in [
         ("GET", "/api/v1/nothing", &[][..], "", 404, "/docs"),
         ("GET", "/api/v1/sources/nobody", &[], "", 404, "nobody"),
+        ("GET", "/api/v1/sources?namespace=", &[], "", 400, "namespace"),
+        ("GET", "/api/v1/sources/a?namespace=A_b", &[], "", 400, "namespace"),
         ("PUT", "/api/v1/sources", &json, "{}", 405, "GET, POST"),
         ("DELETE", "/api/v1/status", &[], "", 405, "GET"),
         ("OPTIONS", "/api/v1/sources", &[], "", 405, "GET, POST"),
@@ -42,7 +44,7 @@ fn what_is_too_large_is_refused_with_and_without_a_length() {
     let mut stream = std::net::TcpStream::connect(pod.address).unwrap();
     write!(
         stream,
-        "POST /api/v1/sources HTTP/1.1\r\nHost: pod\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        "POST /api/v1/sources HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
     )
     .unwrap();
     write!(stream, "Transfer-Encoding: chunked\r\n\r\n").unwrap();

@@ -17,6 +17,7 @@ use std::{
 
 use crds::API_VERSION;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::submission::{self, MadeModel, MadeSource};
 use crate::assign::error::{Kind, ObjectId};
@@ -226,8 +227,7 @@ fn stem(name: &str) -> String {
     if name.len() <= LONGEST_FILE_STEM {
         return name.to_owned();
     }
-    use sha2::Digest as _;
-    format!("_{}", hex::encode(sha2::Sha256::digest(name)))
+    format!("_{}", hex::encode(Sha256::digest(name)))
 }
 
 fn is_at(file: &Path, folder: &str, namespace: &str, name: &str) -> bool {

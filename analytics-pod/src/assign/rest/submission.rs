@@ -98,7 +98,7 @@ pub fn source_from(
         Login::Given(credentials) => Some(credentials.clone()),
         Login::Unchanged | Login::Removed => None,
     };
-    submission.may_log_in(&spec, credentials.is_some())?;
+    may_log_in(&spec, credentials.is_some())?;
     Ok((MadeSource { key, spec, credentials }, submission.login))
 }
 
@@ -132,7 +132,7 @@ pub fn replaced_source(before: &MadeSource, body: &Value, patch: bool) -> Result
         let remedy = "give it anew for this one, or null for none";
         return Err(vec![FieldError::new("credentials", problem, remedy)]);
     }
-    submission.may_log_in(&spec, credentials.is_some())?;
+    may_log_in(&spec, credentials.is_some())?;
     Ok(MadeSource { key, spec, credentials })
 }
 
@@ -380,14 +380,15 @@ impl Submission {
             _ => Vec::new(),
         }
     }
+}
 
-    fn may_log_in(&self, spec: &VideoSourceSpec, has_login: bool) -> Result<(), Vec<FieldError>> {
-        if has_login && server(&spec.uri).is_none() {
-            let remedy = "remove it: only rtsp, rtsps, http and https have one";
-            return Err(vec![FieldError::new("credentials", "is a login for an input without a server", remedy)]);
-        }
-        Ok(())
+/// Only what has a server takes a login.
+fn may_log_in(spec: &VideoSourceSpec, has_login: bool) -> Result<(), Vec<FieldError>> {
+    if has_login && server(&spec.uri).is_none() {
+        let remedy = "remove it: only rtsp, rtsps, http and https have one";
+        return Err(vec![FieldError::new("credentials", "is a login for an input without a server", remedy)]);
     }
+    Ok(())
 }
 
 fn is_manifest(fields: &Map<String, Value>) -> bool {
