@@ -99,7 +99,7 @@ fn what_is_wrong_is_pointed_at() {
         ),
         (json!({"id": "a", "uri": "test://smpte", "model": "nobody"}), vec!["/model"]),
         (json!({"id": "a", "uri": "test://smpte", "modelRef": {"name": "nobody"}}), vec!["/modelRef/name"]),
-        (json!({"id": "a", "type": "webcam", "uri": "/dev/video0"}), vec!["/type"]),
+        (json!({"id": "a", "type": "webrtc", "uri": "whep://camera/1"}), vec!["/type"]),
         (
             json!({"apiVersion": "vision-operator.dev/v1alpha1", "kind": "VideoSource", "metadata": {"name": "a"}, "spec": {"uri": "test://smpte", "modelRef": {"name": "x"}, "nothing": 1}}),
             vec!["/spec/nothing"],
