@@ -107,9 +107,9 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     let telemetry = Arc::new(Telemetry::default());
     let token = args.api_token_file.as_deref().map(Token::read).transpose()?;
     let (declared, mut watch) = desired_at_start(args)?;
+    let sinks = sinks(args)?;
     let registry = Arc::new(registry(args, declared)?);
     let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
-    let sinks = sinks(args)?;
     let health = Arc::new(Health::default());
     let engine_name = engine.name();
     let mut pod =
