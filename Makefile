@@ -2,10 +2,10 @@
 
 DURATION ?=
 
-.PHONY: help setup build demo test bench audit crds
+.PHONY: help setup build demo test bench api-test audit crds
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Installs what is missing: Debian packages and the ONNX Runtime library
 	@scripts/setup.sh
@@ -21,6 +21,9 @@ test: setup ## Format, lints, licences and every test
 
 bench: build ## Measures the pod against its targets and its peers (DURATION=600 for the long form)
 	@e2e/bench/run.sh $(DURATION)
+
+api-test: build ## Holds the API against its description (DURATION=500 requests an operation for the long form)
+	@e2e/api/run.sh $(DURATION)
 
 audit: setup ## Checks the dependencies against the RustSec advisories (needs the network)
 	@"$$(scripts/tools.sh)/cargo-deny" check

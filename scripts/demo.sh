@@ -10,12 +10,14 @@ if [ $# -gt 0 ] && ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
 fi
 bin=target/release
 ready=$(mktemp)
+# The demo's own: sources that the user has made over HTTP are none of its business.
+state=$(mktemp -d)
 "$bin/camera-simulator" -f configs/demo/simulator/cameras.yaml >"$ready" &
 simulator=$!
 cleanup() {
     kill "$simulator" 2>/dev/null || true
     wait "$simulator" 2>/dev/null || true
-    rm -f "$ready"
+    rm -rf "$ready" "$state"
 }
 trap cleanup EXIT
 # Ending it by Ctrl-C is how the demo is meant to end.
@@ -30,5 +32,5 @@ done
 options=()
 [ $# -gt 0 ] && options+=(--max-duration "${1}s")
 status=0
-"$bin/analytics-pod" run -f configs/demo --view --require-detections "${options[@]}" || status=$?
+"$bin/analytics-pod" run -f configs/demo --state-folder "$state" --view --require-detections "${options[@]}" || status=$?
 exit "$status"

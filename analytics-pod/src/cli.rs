@@ -28,6 +28,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs sources until they end or are interrupted; one JSON line per inferred frame on standard output.
+    ///
+    /// Sources come from manifests (`-f`), from URIs, and from requests to the HTTP API (`--listen`); those that were
+    /// made over HTTP are kept in the state folder and run again at the next start. With neither a manifest nor a URI
+    /// it runs what is kept, and waits for requests.
     Run(RunArgs),
     /// Detects objects in pictures and videos: every frame, in order, as fast as the machine allows.
     Detect(DetectArgs),
@@ -45,7 +49,7 @@ pub struct RunArgs {
     pub files: Vec<PathBuf>,
 
     /// Sources to run without a manifest: `rtsp://camera/stream`, `video.mp4`, `sim://street?seed=1`.
-    #[arg(value_name = "URI", conflicts_with = "files", required_unless_present = "files")]
+    #[arg(value_name = "URI", conflicts_with = "files")]
     pub uris: Vec<String>,
 
     /// The model of the URIs: a DetectionModel manifest, an ONNX file, or the name of a built-in model.
@@ -81,9 +85,19 @@ pub struct RunArgs {
     #[arg(long)]
     pub require_detections: bool,
 
-    /// Where metrics and probes are served.
+    /// Where the HTTP API, its page `/docs`, metrics and probes are served.
     #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
+
+    /// Where sources and models that are made over HTTP are kept; one pod a folder. Without it
+    /// `~/.local/state/vision-operator` is used, and if another pod has that, nothing can be changed over HTTP.
+    #[arg(long, env = "VISION_STATE_FOLDER", value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+
+    /// A file with the token that requests to `/api` must carry (`Authorization: Bearer …`); without it everyone who
+    /// reaches the address may change sources.
+    #[arg(long, env = "VISION_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
 }
 
 impl RunArgs {

@@ -4,6 +4,7 @@
 //! encoded access units, [`engine`] decodes them and runs the detector, [`track`] gives objects an identity, and
 //! [`sink`] publishes the finished [`observation::Observation`]. [`telemetry`] counts what happens on the way.
 
+pub mod annotate;
 pub mod api;
 pub mod assign;
 pub mod cli;

@@ -14,6 +14,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
         .args(["run", "sim://street?seed=3", "--listen", "127.0.0.1:0", "--max-duration", "3s"])
         .args(arguments)
         .current_dir(folder)
+        .env("VISION_STATE_FOLDER", folder.join("state"))
         .env_remove("RUST_LOG")
         .output()
         .unwrap()

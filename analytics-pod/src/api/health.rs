@@ -1,6 +1,14 @@
-//! What the probes answer from.
+//! How the pod does: what the probes and `/health` answer from.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::answers::{Source, SourceState};
 
 /// Where the pod is in its life. A camera that fails changes nothing here.
 #[derive(Debug, Default)]
@@ -30,5 +38,85 @@ impl Health {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_started() && !self.stopping.load(Relaxed)
+    }
+}
+
+/// How the pod does, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every source does what is asked of it, or is on its way there for the first time.
+    Healthy,
+    /// Some sources do not.
+    Degraded,
+    /// None of the sources does, or the pod is starting or ending.
+    Unhealthy,
+}
+
+/// How the pod does, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthReport {
+    /// In a word.
+    pub status: Verdict,
+    /// Why not healthy, one sentence each.
+    pub reasons: Vec<String>,
+    /// Every source that is enabled.
+    pub sources: Vec<SourceHealth>,
+}
+
+/// How a source does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceHealth {
+    /// Its name.
+    pub id: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Whether it does what is asked of it, or is on its way there for the first time.
+    pub healthy: bool,
+    /// What it does.
+    pub state: SourceState,
+    /// Why it is not healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl SourceHealth {
+    fn of(source: &Source) -> Self {
+        let status = &source.status;
+        let last_error = status.last_error.as_ref().map(|error| format!("{}: {}", error.reason, error.message));
+        let reason = match status.state {
+            SourceState::Disabled | SourceState::Streaming => None,
+            SourceState::Stuck => Some(status.message.clone().unwrap_or_default()),
+            SourceState::Idle => source.model.failure.as_ref().map(ToString::to_string),
+            SourceState::Connecting | SourceState::Ended if status.consecutive_failures == 0 => None,
+            SourceState::Connecting | SourceState::Stalled | SourceState::Backoff | SourceState::Ended => {
+                Some(last_error.unwrap_or_else(|| "no frames".to_owned()))
+            }
+        };
+        let (id, namespace) = (Arc::clone(&source.id), Arc::clone(&source.namespace));
+        Self { id, namespace, healthy: reason.is_none(), state: status.state, reason }
+    }
+}
+
+impl HealthReport {
+    /// How a pod does whose sources do like this.
+    pub(super) fn of(health: &Health, sources: &[Source]) -> Self {
+        let sources: Vec<SourceHealth> = sources.iter().filter(|source| source.enabled).map(SourceHealth::of).collect();
+        let mut reasons: Vec<String> = sources
+            .iter()
+            .filter_map(|source| Some(format!("{}/{}: {}", source.namespace, source.id, source.reason.as_ref()?)))
+            .collect();
+        if !health.is_ready() {
+            reasons.insert(0, "the pod is starting or ending".to_owned());
+        }
+        let healthy = sources.iter().filter(|source| source.healthy).count();
+        let status = match (health.is_ready(), healthy) {
+            (true, healthy) if healthy == sources.len() => Verdict::Healthy,
+            (true, healthy) if healthy > 0 => Verdict::Degraded,
+            _ => Verdict::Unhealthy,
+        };
+        Self { status, reasons, sources }
     }
 }

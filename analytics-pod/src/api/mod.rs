@@ -1,14 +1,53 @@
-//! The pod's HTTP server: metrics and probes.
+//! The pod's HTTP server: REST, metrics and probes.
+//!
+//! A request goes through [`exchange`] (limits, token, correlation id), [`routes`] (which endpoint), and [`handlers`]
+//! (what it does); what it is told is in [`answers`], why it fails in [`problem`].
 
+pub mod answers;
+mod exchange;
+mod frame;
+mod handlers;
 mod health;
+mod openapi;
+mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
+mod token;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-pub use health::Health;
+pub use handlers::{MemoryUse, PodStatus, SourceCounts};
+pub use health::{Health, HealthReport, SourceHealth, Verdict};
+pub use problem::{FieldProblem, Problem};
+pub use token::{Token, TokenError};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::telemetry::Telemetry;
+use crate::{
+    assign::rest::Registry,
+    pod::{FrameRequests, Models},
+    telemetry::Telemetry,
+};
+
+/// What requests are answered from, and what they change.
+pub struct Services {
+    /// Counters.
+    pub telemetry: Arc<Telemetry>,
+    /// Where the pod is in its life.
+    pub health: Arc<Health>,
+    /// Sources and models that are declared and made.
+    pub registry: Arc<Registry>,
+    /// How far the models are.
+    pub models: Models,
+    /// Where to ask for frames.
+    pub frames: FrameRequests,
+    /// What decodes and detects.
+    pub engine: &'static str,
+    /// Processor cores that the pod may use.
+    pub cores: usize,
+    /// What requests to `/api` must carry; `None`: nothing.
+    pub token: Option<Token>,
+}
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +77,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address` (port 0: any free one) and answers `/metrics`, `/livez`, `/readyz` and `/startupz`.
-    pub async fn start(address: SocketAddr, telemetry: Arc<Telemetry>, health: Arc<Health>) -> Result<Self, ApiError> {
+    /// Listens on `address` (port 0: any free one) and answers from `services`.
+    pub async fn start(address: SocketAddr, services: Services) -> Result<Self, ApiError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ApiError::InUse { address },
             _ => ApiError::Bind { address, source },
@@ -48,8 +87,9 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         // An error means that the sender was dropped, which asks for the same.
-        let server =
-            warp::serve(routes::all(telemetry, health)).incoming(listener).graceful(async move { drop(stopped.await) });
+        let server = warp::serve(exchange::filter(Arc::new(services), address.ip().is_loopback()))
+            .incoming(listener)
+            .graceful(async move { drop(stopped.await) });
         Ok(Self { address, stop, task: tokio::spawn(server.run()) })
     }
 
@@ -66,81 +106,5 @@ impl Server {
         if tokio::time::timeout(timeout, &mut task).await.is_err() {
             task.abort();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::{
-        io::{Read as _, Write as _},
-        net::TcpStream,
-    };
-
-    use super::*;
-    use crate::observation::SourceKey;
-
-    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-    /// The status line and the rest of the answer to a GET.
-    async fn get(address: SocketAddr, path: &'static str) -> (String, String) {
-        tokio::task::spawn_blocking(move || {
-            let mut stream = TcpStream::connect(address).unwrap();
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            let (status, rest) = answer.split_once("\r\n").unwrap();
-            (status.to_owned(), rest.to_owned())
-        })
-        .await
-        .unwrap()
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn probes_follow_the_pod() {
-        let health = Arc::<Health>::default();
-        let server = Server::start(LOOPBACK, Arc::default(), Arc::clone(&health)).await.unwrap();
-        let status = async |path| get(server.address(), path).await.0;
-        assert_eq!(status("/livez").await, "HTTP/1.1 200 OK");
-        assert_eq!(status("/startupz").await, "HTTP/1.1 503 Service Unavailable");
-        assert_eq!(status("/readyz").await, "HTTP/1.1 503 Service Unavailable");
-        health.set_started();
-        assert_eq!(status("/startupz").await, "HTTP/1.1 200 OK");
-        assert_eq!(status("/readyz").await, "HTTP/1.1 200 OK");
-        health.set_stopping();
-        assert_eq!(status("/readyz").await, "HTTP/1.1 503 Service Unavailable");
-        assert_eq!(status("/livez").await, "HTTP/1.1 200 OK");
-        assert_eq!(status("/nothing").await, "HTTP/1.1 404 Not Found");
-        server.stop(Duration::from_secs(5)).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn metrics_are_those_of_the_registry() {
-        let telemetry = Arc::<Telemetry>::default();
-        telemetry.add_source(&SourceKey::new("shop", "gate")).count_received(1);
-        let server = Server::start(LOOPBACK, Arc::clone(&telemetry), Arc::default()).await.unwrap();
-        let (status, answer) = get(server.address(), "/metrics").await;
-        assert_eq!(status, "HTTP/1.1 200 OK");
-        assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
-        assert!(answer.contains(r#"vision_pod_frames_received_total{namespace="shop",source="gate"} 1"#), "{answer}");
-        server.stop(Duration::from_secs(5)).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn a_port_in_use_is_said_so() {
-        let first = Server::start(LOOPBACK, Arc::default(), Arc::default()).await.unwrap();
-        let error = Server::start(first.address(), Arc::default(), Arc::default()).await.unwrap_err();
-        assert!(matches!(error, ApiError::InUse { address } if address == first.address()), "{error}");
-        first.stop(Duration::from_secs(5)).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn an_idle_connection_does_not_hold_up_the_end() {
-        let server = Server::start(LOOPBACK, Arc::default(), Arc::default()).await.unwrap();
-        let connection = TcpStream::connect(server.address()).unwrap();
-        let stopped = tokio::time::timeout(Duration::from_secs(10), server.stop(Duration::from_millis(100))).await;
-        assert!(stopped.is_ok());
-        drop(connection);
     }
 }

@@ -196,6 +196,8 @@ pub struct DesiredState {
     pub sources: BTreeMap<SourceKey, Arc<DesiredSource>>,
     /// The sources that are not.
     pub disabled: BTreeSet<SourceKey>,
+    /// What was asked of each source, enabled or not, as it was written.
+    pub specs: BTreeMap<SourceKey, Arc<VideoSourceSpec>>,
     /// Every model, whether a source uses it or not.
     pub models: BTreeMap<ModelKey, Arc<DesiredModel>>,
 }

@@ -46,6 +46,26 @@ pub(super) struct SyntaxError {
 }
 
 impl Located {
+    /// A document that came without lines.
+    pub(super) fn from_json(value: &Value) -> Self {
+        let node = match value {
+            Value::Null => Node::Null,
+            Value::Bool(bool) => Node::Bool(*bool),
+            Value::Number(number) => Node::Number(number.clone()),
+            Value::String(text) => Node::Text(text.clone()),
+            Value::Array(items) => Node::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(fields) => {
+                let field = |(name, value): (&String, &Value)| Field {
+                    name: name.clone(),
+                    line: 1,
+                    value: Self::from_json(value),
+                };
+                Node::Map(fields.iter().map(field).collect())
+            }
+        };
+        Self { line: 1, node }
+    }
+
     /// The value of a field of this map.
     pub(super) fn get(&self, name: &str) -> Option<&Field> {
         match &self.node {

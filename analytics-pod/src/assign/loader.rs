@@ -228,6 +228,10 @@ impl Round {
                         }
                     }
                     let Ok(source) = resolved else { continue };
+                    if let Object::Source(spec) = &used.object {
+                        let key = SourceKey { namespace: id.namespace.clone(), name: id.name.clone() };
+                        state.specs.insert(key, Arc::new(spec.clone()));
+                    }
                     match source {
                         Some(source) => drop(state.sources.insert(source.key.clone(), Arc::new(source))),
                         None => drop(state.disabled.insert(SourceKey::new(&id.namespace, &id.name))),

@@ -191,7 +191,7 @@ fn interpret(kind: Kind, json: &Value, origin: &Origin) -> (Option<Object>, Vec<
 }
 
 /// The kind of an object, or what is wrong with its `apiVersion` or `kind`.
-fn kind(document: &Located) -> Result<Kind, (&'static str, String, String)> {
+pub(super) fn kind(document: &Located) -> Result<Kind, (&'static str, String, String)> {
     const KINDS: [(&str, &str, Kind); 3] = [
         (API_VERSION, "VideoSource", Kind::VideoSource),
         (API_VERSION, "DetectionModel", Kind::DetectionModel),

@@ -1,4 +1,4 @@
-//! Where sources come from: manifests in files and folders, or URIs on the command line.
+//! Where sources come from: manifests in files and folders, URIs on the command line, or [`rest`].
 //!
 //! [`Loader`] reads manifests strictly and says everything that is wrong with them; [`Watch`] does so again at every
 //! change. Both give a [`DesiredState`], in which no reference is left to look up, and
@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod loader;
 mod manifest;
+pub mod rest;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ pub use desired::{
 };
 pub use error::{Kind, ManifestError, ObjectId};
 pub use loader::{Loaded, Loader};
+pub use strict::spec_schema;
 pub use watch::{Watch, WatchError};

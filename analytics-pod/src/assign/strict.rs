@@ -40,6 +40,12 @@ pub(super) fn schema(kind: Kind) -> &'static Value {
     }
 }
 
+/// The schema of the `spec` of a kind, as its definition has it.
+#[must_use]
+pub fn spec_schema(kind: Kind) -> &'static Value {
+    &schema(kind)["properties"]["spec"]
+}
+
 fn custom(kind: &str) -> Value {
     let definition = crds::definitions().into_iter().find(|definition| definition.spec.names.kind == kind);
     let version = definition.and_then(|definition| definition.spec.versions.into_iter().next());

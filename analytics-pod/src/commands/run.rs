@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::{sync::watch::Receiver as Changed, time::sleep};
 use tracing::{error, info, warn};
 
 use super::{
@@ -18,10 +18,16 @@ use super::{
     models::{self, ModelArgumentError},
 };
 use crate::{
-    api::{ApiError, Health, Server},
-    assign::{self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError},
+    api::{ApiError, Health, Server, Services, Token, TokenError},
+    assign::{
+        self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError,
+        rest::{FolderError, Registry, StateFolder, default_folder},
+    },
     cli::{OutputTarget, RunArgs},
-    engine::native::{NativeEngine, NativeSettings},
+    engine::{
+        Engine as _,
+        native::{NativeEngine, NativeSettings, available_cores},
+    },
     pod::{Pod, PodSettings},
     rotating_file::RotatingFile,
     sink::{FrameFiles, JsonLines, NullSink, Sink},
@@ -54,6 +60,12 @@ pub enum RunError {
     /// A folder cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// The state folder cannot be used.
+    #[error("--state-folder: {0}")]
+    State(#[from] FolderError),
+    /// The file of the token cannot be used.
+    #[error("--api-token-file: {0}")]
+    Token(#[from] TokenError),
     /// The HTTP server cannot start.
     #[error("--listen: {0}")]
     Listen(#[from] ApiError),
@@ -93,19 +105,37 @@ pub enum RunError {
 /// Why it cannot start, or what went wrong by the end.
 pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
     let telemetry = Arc::new(Telemetry::default());
-    let (desired, mut watch) = desired_at_start(args)?;
-    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
+    let token = args.api_token_file.as_deref().map(Token::read).transpose()?;
+    let (declared, mut watch) = desired_at_start(args)?;
     let sinks = sinks(args)?;
+    let registry = Arc::new(registry(args, declared)?);
+    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
     let health = Arc::new(Health::default());
-    let server = Server::start(args.listen, Arc::clone(&telemetry), Arc::clone(&health)).await?;
-    info!(address = %server.address(), "metrics at /metrics");
+    let engine_name = engine.name();
     let mut pod =
         Pod::start(PodSettings { engine, sinks, pacing: Pacing::Live, tap: None, telemetry: Arc::clone(&telemetry) })?;
+    if token.is_none() && !args.listen.ip().is_loopback() {
+        warn!(address = %args.listen, "everyone who reaches this address may change sources; give --api-token-file");
+    }
+    let services = Services {
+        telemetry: Arc::clone(&telemetry),
+        health: Arc::clone(&health),
+        registry: Arc::clone(&registry),
+        models: pod.models(),
+        frames: pod.frame_requests(),
+        engine: engine_name,
+        cores: available_cores(),
+        token,
+    };
+    let server = Server::start(args.listen, services).await?;
+    info!(address = %server.address(), "HTTP API at /api/v1, page at /docs, metrics at /metrics");
     let view = view(args, &telemetry, logs)?;
-    pod.apply(desired).await;
+    // Before the state is read, so that no change falls between the two.
+    let changes = registry.changes();
+    pod.apply(registry.snapshot().merged.state.clone());
     health.set_started();
 
-    follow(args, stop, &mut pod, watch.as_mut()).await;
+    follow(args, stop, &mut pod, (&registry, changes), watch.as_mut()).await;
 
     health.set_stopping();
     let end = pod.shut_down().await;
@@ -128,8 +158,14 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows the manifests until there is a reason to end.
-async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watch: Option<&mut Watch>) {
+/// Follows the manifests and the requests until there is a reason to end.
+async fn follow(
+    args: &RunArgs,
+    stop: &StopRequest,
+    pod: &mut Pod,
+    (registry, mut changes): (&Registry, Changed<()>),
+    mut watch: Option<&mut Watch>,
+) {
     let deadline = async {
         match args.max_duration {
             Some(duration) => sleep(duration).await,
@@ -138,8 +174,8 @@ async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watch: Op
     };
     tokio::pin!(deadline);
     let mut outputs = pod.output_failures();
-    // A folder that is watched may bring new sources.
-    let watch_is_none = watch.is_none();
+    // Only what a command line names can come to an end: folders and requests may bring new sources.
+    let may_finish = !args.uris.is_empty();
     loop {
         let change = async {
             match watch.as_mut() {
@@ -153,30 +189,68 @@ async fn follow(args: &RunArgs, stop: &StopRequest, pod: &mut Pod, mut watch: Op
             Ok(()) = outputs.changed() => return,
             Some(loaded) = change => {
                 report(&loaded);
-                pod.apply(loaded.state).await;
+                // A change by request may be on its way to the disk.
+                tokio::task::block_in_place(|| registry.declare(loaded.state));
             }
-            () = sleep(FINISHED_POLL), if watch_is_none && pod.is_finished() => return,
+            Ok(()) = changes.changed() => pod.apply(registry.snapshot().merged.state.clone()),
+            () = sleep(FINISHED_POLL), if may_finish && pod.is_finished() => return,
         }
     }
 }
 
-/// What to run at first, and what tells of changes.
+/// What is declared at first, and what tells of changes.
 fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), RunError> {
-    let (loaded, watch) = if args.files.is_empty() {
+    let (loaded, watch) = if !args.files.is_empty() {
+        let (loaded, watch) = Watch::start(Loader::new(args.files.clone()))?;
+        (loaded, Some(watch))
+    } else if !args.uris.is_empty() {
         let folder = std::env::current_dir()?;
         (assign::from_uris(&args.uris, DesiredModel::clone(&*models::named(&args.model)?), &folder), None)
     } else {
-        let (loaded, watch) = Watch::start(Loader::new(args.files.clone()))?;
-        (loaded, Some(watch))
+        (Loaded::default(), None)
     };
     if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
         return Err(RunError::Manifests(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     }
     report(&loaded);
-    if loaded.state.sources.is_empty() {
+    Ok((loaded.state, watch))
+}
+
+/// What is declared and what was made over HTTP. A state folder that was asked for must be usable; without one, and
+/// without the default one, the pod runs and refuses changes.
+fn registry(args: &RunArgs, declared: DesiredState) -> Result<Registry, RunError> {
+    let opened = match (&args.state_folder, default_folder()) {
+        (Some(folder), _) => StateFolder::open(folder)?,
+        (None, Some(folder)) => match StateFolder::open(&folder) {
+            Ok(opened) => opened,
+            Err(error) => {
+                warn!("nothing can be changed over HTTP: {error}");
+                return Ok(Registry::read_only(declared, &error.to_string()));
+            }
+        },
+        (None, None) => {
+            let reason = "this user has no home to keep them in; give --state-folder";
+            warn!("nothing can be changed over HTTP: {reason}");
+            return Ok(Registry::read_only(declared, reason));
+        }
+    };
+    let (folder, held) = opened;
+    for file in &held.unreadable {
+        error!("{file}");
+    }
+    info!(folder = %folder.path().display(), sources = held.sources.len(), models = held.models.len(), "state folder");
+    let registry = Registry::new(declared, folder, held);
+    let merged = &registry.snapshot().merged;
+    for key in &merged.shadowed_sources {
+        warn!(source = %key, "made over HTTP, and not run: a declared one has its name");
+    }
+    for (key, problem) in &merged.stuck {
+        warn!(source = %key, "made over HTTP, and not run: {problem}");
+    }
+    if merged.state.sources.is_empty() {
         warn!("there is no VideoSource that is enabled; waiting for one");
     }
-    Ok((loaded.state, watch))
+    Ok(registry)
 }
 
 fn report(loaded: &Loaded) {

@@ -3,8 +3,8 @@
 /// The built-in models by name. Their files are compiled in, so that a first run needs neither a network nor a file.
 const MODELS: &[(&str, &[u8])] = &[("starter", include_bytes!("../../../models/starter/starter.onnx"))];
 
-/// Their names.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+/// The names of the models that are part of the program.
+pub fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, _)| *name)
 }
 

@@ -15,6 +15,7 @@ mod session;
 mod spec;
 mod tensor;
 
+pub use builtin::names as builtin_names;
 pub use error::ModelError;
 pub use fetch::{FetchOptions, FetchProgress, OnProgress, obtain};
 pub use file::ModelFile;

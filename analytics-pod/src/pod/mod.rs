@@ -1,14 +1,15 @@
 //! Keeps what runs equal to what is desired: opens models, supervises sources, and ends both.
 
 mod models;
+mod requests;
 
 use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use jiff::Timestamp;
-pub use models::open_model;
-use models::{ModelState, Models};
+pub use models::{ModelState, Models, open_model};
+pub use requests::{FrameRequests, SeenFrame};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -54,20 +55,32 @@ pub struct Pod {
     tap: Option<Arc<dyn FrameTap>>,
     telemetry: Arc<Telemetry>,
     models: Models,
+    requests: FrameRequests,
     frames: Sender<InferredFrame>,
     published: Sources,
     publisher: Publisher,
     desired: DesiredState,
     running: BTreeMap<SourceKey, Running>,
-    /// When this pod began to publish; see [`StreamIdentity::session`].
+    /// Sources that were removed and have not ended yet.
+    ending: BTreeMap<SourceKey, JoinHandle<()>>,
+    /// When this pod began; see [`StreamIdentity::epoch`].
+    epoch: u64,
+    /// The last [`StreamIdentity::session`] that was given out.
     session: u64,
 }
 
 /// One source under supervision.
 struct Running {
-    desired: watch::Sender<Arc<DesiredSource>>,
+    task_of: watch::Sender<Task>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// What a source is to do, and where its model is.
+#[derive(Clone)]
+struct Task {
+    desired: Arc<DesiredSource>,
+    model: watch::Receiver<ModelState>,
 }
 
 impl Pod {
@@ -76,49 +89,68 @@ impl Pod {
     /// # Errors
     /// Where the publisher's thread cannot start.
     pub fn start(settings: PodSettings) -> io::Result<Self> {
-        let PodSettings { engine, sinks, pacing, tap, telemetry } = settings;
+        let PodSettings { engine, mut sinks, pacing, tap, telemetry } = settings;
+        let requests = FrameRequests::default();
+        sinks.push(requests.sink());
         let (frames, inferred) = bounded(FRAMES_IN_FLIGHT);
         let published = Sources::default();
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         Ok(Self {
             engine,
             pacing,
             tap,
             telemetry,
             models: Models::default(),
+            requests,
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,
             published,
             desired: DesiredState::default(),
             running: BTreeMap::new(),
-            session: u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default(),
+            ending: BTreeMap::new(),
+            epoch: now,
+            session: now,
         })
     }
 
-    /// Starts, changes and ends sources until what runs is what is `desired`. Sources that do not change are not
-    /// touched; one of which only what is detected changes keeps its connection.
+    /// Starts, changes and ends sources so that what runs is what is `desired`. Sources that do not change are not
+    /// touched; one of which only what is detected, or with which model, changes keeps its connection. Does not wait
+    /// for sources to end: one that hangs holds up no other.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub async fn apply(&mut self, desired: DesiredState) {
+    pub fn apply(&mut self, desired: DesiredState) {
         let changes = desired.changes_from(&self.desired);
+        self.ending.retain(|_, ending| !ending.is_finished());
         self.models.apply(&desired.models);
         for key in &changes.removed {
-            self.remove(key).await;
+            self.remove(key);
         }
         for ChangedSource { source, parts } in changes.changed {
-            let same_model = self.desired.sources.get(&source.key).is_some_and(|before| before.model == source.model);
-            if parts.connection || parts.recovery || !same_model {
-                self.remove(&source.key).await;
+            if parts.connection || parts.recovery {
+                self.remove(&source.key);
                 self.add(source);
             } else if let Some(running) = self.running.get(&source.key) {
-                self.published.set(&source.key, &output_of(&source));
-                running.desired.send_replace(source);
+                let model = self.models.watch(&source.model);
+                running.task_of.send_replace(Task { desired: source, model });
             }
         }
         for source in changes.added {
             self.add(source);
         }
         self.desired = desired;
+    }
+
+    /// The models, and where each is.
+    #[must_use]
+    pub fn models(&self) -> Models {
+        self.models.clone()
+    }
+
+    /// Where to ask for frames.
+    #[must_use]
+    pub fn frame_requests(&self) -> FrameRequests {
+        self.requests.clone()
     }
 
     /// The counters of every source.
@@ -150,8 +182,9 @@ impl Pod {
         for running in self.running.values() {
             running.cancel.cancel();
         }
-        for (key, running) in std::mem::take(&mut self.running) {
-            if let Err(error) = running.task.await {
+        let running = std::mem::take(&mut self.running).into_iter().map(|(key, running)| (key, running.task));
+        for (key, task) in running.chain(std::mem::take(&mut self.ending)) {
+            if let Err(error) = task.await {
                 warn!(source = %key, %error, "a supervisor has failed");
             }
         }
@@ -169,56 +202,76 @@ impl Pod {
         let key = source.key.clone();
         info!(source = %key, uri = %printable_uri(&source.input.uri), model = %source.model, "source added");
         let telemetry = self.telemetry.add_source(&key);
-        self.published.set(&key, &output_of(&source));
+        // Frames are numbered anew, so this is another publishing run.
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        self.session = now.max(self.session + 1);
         let model = self.models.watch(&source.model);
-        let (desired, told) = watch::channel(source);
+        let (task_of, told) = watch::channel(Task { desired: source, model });
         let cancel = CancellationToken::new();
+        let stream = Arc::new(StreamIdentity { key: key.clone(), epoch: self.epoch, session: self.session });
         let supervised = Supervised {
-            stream: Arc::new(StreamIdentity { key: key.clone(), epoch: self.session, session: self.session }),
-            desired: told,
-            model,
+            tap: self.requests.tap(&stream, self.tap.clone()),
+            stream,
+            told,
             engine: Arc::clone(&self.engine),
             pacing: self.pacing,
-            tap: self.tap.clone(),
             frames: self.frames.clone(),
+            published: self.published.clone(),
             telemetry,
             cancel: cancel.clone(),
         };
-        let task = tokio::spawn(supervised.run());
-        self.running.insert(key, Running { desired, cancel, task });
+        let predecessor = self.ending.remove(&key);
+        let task = tokio::spawn(async move {
+            if let Some(predecessor) = predecessor {
+                // Its failure was told where it was awaited; a camera may take one connection only.
+                drop(predecessor.await);
+            }
+            supervised.run().await;
+        });
+        self.running.insert(key, Running { task_of, cancel, task });
     }
 
-    async fn remove(&mut self, key: &SourceKey) {
+    fn remove(&mut self, key: &SourceKey) {
         let Some(running) = self.running.remove(key) else { return };
         running.cancel.cancel();
-        if let Err(error) = running.task.await {
-            warn!(source = %key, %error, "a supervisor has failed");
-        }
-        self.published.remove(key);
         self.telemetry.remove_source(key);
-        info!(source = %key, "source removed");
+        let (key, published) = (key.clone(), self.published.clone());
+        let ending = tokio::spawn({
+            let key = key.clone();
+            async move {
+                if let Err(error) = running.task.await {
+                    warn!(source = %key, %error, "a supervisor has failed");
+                }
+                published.remove(&key);
+                info!(source = %key, "source removed");
+            }
+        });
+        self.ending.insert(key, ending);
     }
 }
 
 /// What the task of one source holds.
 struct Supervised {
     stream: Arc<StreamIdentity>,
-    desired: watch::Receiver<Arc<DesiredSource>>,
-    model: watch::Receiver<ModelState>,
+    told: watch::Receiver<Task>,
     engine: Arc<dyn Engine>,
     pacing: Pacing,
-    tap: Option<Arc<dyn FrameTap>>,
+    tap: Arc<dyn FrameTap>,
     frames: Sender<InferredFrame>,
+    published: Sources,
     telemetry: Arc<StreamTelemetry>,
     cancel: CancellationToken,
 }
 
 impl Supervised {
     /// Waits for the model, then supervises the source until it ends for good or is cancelled. What is detected, and
-    /// with which version of the model, may change all the while.
+    /// with which model, may change all the while.
     async fn run(mut self) {
+        self.publish();
         let Some(first) = self.first_model().await else { return };
-        let desired = self.desired.borrow_and_update().clone();
+        let Task { desired, model: mut models } = self.told.borrow_and_update().clone();
+        // It may have been told to use another one meanwhile.
+        let first = models.borrow_and_update().ready.clone().unwrap_or(first);
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
         let attempt = |events| {
@@ -231,14 +284,14 @@ impl Supervised {
                 telemetry: Arc::clone(&self.telemetry),
                 events,
                 frames: self.frames.clone(),
-                tap: self.tap.clone(),
+                tap: Some(Arc::clone(&self.tap)),
             }))
         };
         let engine = Arc::clone(&self.engine);
         let recovery = recovery_of(&desired);
         let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &self.cancel, attempt);
         tokio::pin!(supervised);
-        let (mut told, mut models) = (self.desired.clone(), self.model.clone());
+        let mut told = self.told.clone();
         loop {
             tokio::select! {
                 outcome = &mut supervised => {
@@ -247,26 +300,35 @@ impl Supervised {
                     }
                     return;
                 }
-                Ok(()) = told.changed() => {}
-                Ok(()) = models.changed() => {
-                    // A version that cannot be opened is reported where it is opened; the source keeps the one it has.
-                    if let ModelState::Ready(opened) = &*models.borrow_and_update() {
-                        model.store(Arc::clone(opened));
-                    }
+                Ok(()) = told.changed() => {
+                    models = told.borrow_and_update().model.clone();
+                    self.publish();
                 }
+                Ok(()) = models.changed() => {}
             }
-            settings.store(Arc::new(self.settings(&told.borrow_and_update(), &model.load())));
+            // A model that cannot be opened is reported where it is opened; the source keeps the one it has.
+            if let Some(opened) = &models.borrow_and_update().ready {
+                model.store(Arc::clone(opened));
+            }
+            settings.store(Arc::new(self.settings(&told.borrow().desired, &model.load())));
         }
+    }
+
+    /// Says how the source's frames become observations. Only its own task does, so that the last word is the latest.
+    fn publish(&self) {
+        self.published.set(&self.stream.key, &output_of(&self.told.borrow().desired));
     }
 
     /// The model once it is open; `None` where the source is cancelled before.
     async fn first_model(&mut self) -> Option<Arc<Model>> {
-        let ready = self.model.wait_for(|state| matches!(state, ModelState::Ready(_)));
-        tokio::select! {
-            () = self.cancel.cancelled() => None,
-            state = ready => match state.as_deref() {
-                Ok(ModelState::Ready(model)) => Some(Arc::clone(model)),
-                _ => None,
+        loop {
+            let mut model = self.told.borrow_and_update().model.clone();
+            let ready = model.wait_for(|state| state.ready.is_some());
+            tokio::select! {
+                () = self.cancel.cancelled() => return None,
+                // The source may be told to use another model.
+                Ok(()) = self.told.changed() => {}
+                state = ready => return state.ok()?.ready.clone(),
             }
         }
     }

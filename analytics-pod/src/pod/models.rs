@@ -1,6 +1,10 @@
 //! The models of a pod: opened beside each other, and kept if a changed one cannot be opened.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crds::DetectionModel;
 use tokio::{sync::watch, task::JoinHandle};
@@ -21,21 +25,18 @@ pub fn open_model(desired: &DesiredModel) -> Result<Arc<Model>, ModelError> {
     Model::open(&ModelSpec::from_manifest(&manifest, Path::new("/"))?, &OpenOptions::default())
 }
 
-/// Where a model is on its way.
+/// Where a model is on its way. Empty: it is not desired yet, or being fetched and opened.
 #[derive(Clone, Debug, Default)]
-pub(super) enum ModelState {
-    /// Not desired yet, or being fetched and opened.
-    #[default]
-    Opening,
+pub struct ModelState {
     /// Ready to run. A changed model stays at its last good version until the new one is open.
-    Ready(Arc<Model>),
-    /// It cannot be opened, and there is no earlier version.
-    Failed(Arc<str>),
+    pub ready: Option<Arc<Model>>,
+    /// Why the last version that was desired cannot be opened.
+    pub failure: Option<Arc<str>>,
 }
 
-/// Every model that was ever desired; sources may wait for one before it is.
-#[derive(Default)]
-pub(super) struct Models(BTreeMap<ModelKey, Entry>);
+/// Every model that was ever desired; sources may wait for one before it is. Clones share the same models.
+#[derive(Clone, Default)]
+pub struct Models(Arc<Mutex<BTreeMap<ModelKey, Entry>>>);
 
 #[derive(Default)]
 struct Entry {
@@ -45,11 +46,16 @@ struct Entry {
 }
 
 impl Models {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ModelKey, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Opens what is new or changed. A model that is no longer desired is closed when its last source has let go.
-    pub(super) fn apply(&mut self, desired: &BTreeMap<ModelKey, Arc<DesiredModel>>) {
-        self.0.retain(|key, entry| desired.contains_key(key) || entry.state.receiver_count() > 0);
+    pub(super) fn apply(&self, desired: &BTreeMap<ModelKey, Arc<DesiredModel>>) {
+        let mut entries = self.entries();
+        entries.retain(|key, entry| desired.contains_key(key) || entry.state.receiver_count() > 0);
         for (key, model) in desired {
-            let entry = self.0.entry(key.clone()).or_default();
+            let entry = entries.entry(key.clone()).or_default();
             if entry.desired.as_ref() != Some(model) {
                 entry.desired = Some(Arc::clone(model));
                 if let Some(task) = entry.task.take() {
@@ -61,21 +67,27 @@ impl Models {
     }
 
     /// Tells where the model is, now and at every change.
-    pub(super) fn watch(&mut self, key: &ModelKey) -> watch::Receiver<ModelState> {
-        self.0.entry(key.clone()).or_default().state.subscribe()
+    pub(super) fn watch(&self, key: &ModelKey) -> watch::Receiver<ModelState> {
+        self.entries().entry(key.clone()).or_default().state.subscribe()
     }
 
-    /// Why the first of the models that cannot be opened cannot.
+    /// Where the model is now; `None` where it is not known.
+    #[must_use]
+    pub fn state(&self, key: &ModelKey) -> Option<ModelState> {
+        self.entries().get(key).map(|entry| entry.state.borrow().clone())
+    }
+
+    /// Why the first of the models that cannot be opened, and have no earlier version, cannot.
     pub(super) fn failure(&self) -> Option<Arc<str>> {
-        self.0.values().find_map(|entry| match &*entry.state.borrow() {
-            ModelState::Failed(failure) => Some(Arc::clone(failure)),
-            ModelState::Opening | ModelState::Ready(_) => None,
+        self.entries().values().find_map(|entry| {
+            let state = entry.state.borrow();
+            state.failure.clone().filter(|_| state.ready.is_none())
         })
     }
 
     /// Gives up what is being fetched.
-    pub(super) fn shut_down(&mut self) {
-        for task in self.0.values_mut().filter_map(|entry| entry.task.take()) {
+    pub(super) fn shut_down(&self) {
+        for task in self.entries().values_mut().filter_map(|entry| entry.task.take()) {
             task.abort();
         }
     }
@@ -86,18 +98,12 @@ async fn open(desired: Arc<DesiredModel>, state: watch::Sender<ModelState>) {
     let failure = match tokio::task::spawn_blocking(move || open_model(&desired)).await {
         Ok(Ok(model)) => {
             info!(model = %name, digest = %model.info().digest, "model ready");
-            state.send_replace(ModelState::Ready(model));
+            state.send_replace(ModelState { ready: Some(model), failure: None });
             return;
         }
         Ok(Err(failure)) => failure.to_string(),
         Err(failure) => failure.to_string(),
     };
     error!(model = %name, "{failure}");
-    state.send_if_modified(|state| {
-        let first = !matches!(state, ModelState::Ready(_));
-        if first {
-            *state = ModelState::Failed(failure.into());
-        }
-        first
-    });
+    state.send_modify(|state| state.failure = Some(failure.into()));
 }

@@ -5,6 +5,7 @@ mod classes;
 mod exposition;
 pub mod logging;
 mod process;
+mod rate;
 mod redact;
 mod registry;
 mod stream;

@@ -4,15 +4,19 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 
-use super::classes::{ClassCount, ClassCounters};
+use super::{
+    classes::{ClassCount, ClassCounters},
+    rate::RateMeter,
+};
 use crate::{
     model::ModelInfo,
     source::{Failure, Reason},
@@ -183,9 +187,16 @@ pub struct StreamTelemetry {
     latency_sum_us: AtomicU64,
     format: ArcSwapOption<VideoFormat>,
     last_failure: ArcSwapOption<Failure>,
+    /// When [`Self::last_failure`] happened, in Unix milliseconds.
+    last_failure_ms: AtomicI64,
+    consecutive_failures: AtomicU64,
     failures: Mutex<BTreeMap<Reason, u64>>,
     classes: ArcSwapOption<ClassCounters>,
     created: Instant,
+    received_rate: RateMeter,
+    processed_rate: RateMeter,
+    /// When the last access unit arrived, in nanoseconds after `created`; 0 before.
+    last_received_ns: AtomicU64,
     /// When the first and the last observation were published, in nanoseconds after `created`; 0 before.
     first_published_ns: AtomicU64,
     last_published_ns: AtomicU64,
@@ -210,9 +221,14 @@ impl Default for StreamTelemetry {
             latency_sum_us: AtomicU64::new(0),
             format: ArcSwapOption::empty(),
             last_failure: ArcSwapOption::empty(),
+            last_failure_ms: AtomicI64::new(0),
+            consecutive_failures: AtomicU64::new(0),
             failures: Mutex::default(),
             classes: ArcSwapOption::empty(),
             created: Instant::now(),
+            received_rate: RateMeter::default(),
+            processed_rate: RateMeter::default(),
+            last_received_ns: AtomicU64::new(0),
             first_published_ns: AtomicU64::new(0),
             last_published_ns: AtomicU64::new(0),
         }
@@ -233,6 +249,9 @@ impl StreamTelemetry {
 
     /// An access unit of `bytes` arrived. Returns its number, from 0.
     pub fn count_received(&self, bytes: usize) -> u64 {
+        let now = self.age();
+        self.received_rate.count(now);
+        self.last_received_ns.store(nanoseconds(now), Relaxed);
         self.received_bytes.fetch_add(bytes as u64, Relaxed);
         self.received.fetch_add(1, Relaxed)
     }
@@ -244,7 +263,9 @@ impl StreamTelemetry {
 
     /// An observation with `objects` objects was published `latency` after its capture.
     pub fn count_processed(&self, objects: usize, latency: Duration) {
-        let now = u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let now = self.age();
+        self.processed_rate.count(now);
+        let now = nanoseconds(now);
         if self.processed.fetch_add(1, Relaxed) == 0 {
             self.first_published_ns.store(now, Relaxed);
         }
@@ -283,6 +304,7 @@ impl StreamTelemetry {
 
     /// An attempt failed: remembers why and counts it under its reason.
     pub fn set_last_failure(&self, failure: Failure) {
+        self.last_failure_ms.store(Timestamp::now().as_millisecond(), Relaxed);
         *self.failures.lock().unwrap_or_else(PoisonError::into_inner).entry(failure.reason).or_default() += 1;
         self.last_failure.store(Some(Arc::new(failure)));
     }
@@ -291,6 +313,48 @@ impl StreamTelemetry {
     #[must_use]
     pub fn last_failure(&self) -> Option<Arc<Failure>> {
         self.last_failure.load_full()
+    }
+
+    /// When the last attempt that failed did.
+    #[must_use]
+    pub fn last_failure_time(&self) -> Option<Timestamp> {
+        self.last_failure.load().as_ref()?;
+        Timestamp::from_millisecond(self.last_failure_ms.load(Relaxed)).ok()
+    }
+
+    /// The supervisor counts `failures` failed attempts in a row.
+    pub fn set_consecutive_failures(&self, failures: u32) {
+        self.consecutive_failures.store(failures.into(), Relaxed);
+    }
+
+    /// Failed attempts in a row; 0 once frames have come for a while.
+    #[must_use]
+    pub fn consecutive_failures(&self) -> u64 {
+        self.consecutive_failures.load(Relaxed)
+    }
+
+    /// Access units received per second over the last seconds.
+    #[must_use]
+    pub fn received_fps_now(&self) -> f64 {
+        self.received_rate.per_second(self.age())
+    }
+
+    /// Observations published per second over the last seconds.
+    #[must_use]
+    pub fn processed_fps_now(&self) -> f64 {
+        self.processed_rate.per_second(self.age())
+    }
+
+    /// When the last access unit arrived, by this machine's clock.
+    #[must_use]
+    pub fn last_received_time(&self) -> Option<Timestamp> {
+        let last = self.last_received_ns.load(Relaxed);
+        (last > 0).then(|| Timestamp::now() - self.age().saturating_sub(Duration::from_nanos(last)))
+    }
+
+    /// Time since the counters began.
+    fn age(&self) -> Duration {
+        self.created.elapsed()
     }
 
     /// Failed attempts so far, by reason.
@@ -401,4 +465,8 @@ impl StreamTelemetry {
     pub fn latency(&self) -> Histogram<u64> {
         self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

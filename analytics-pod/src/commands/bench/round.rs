@@ -112,7 +112,7 @@ impl Round<'_> {
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
         })?;
-        pod.apply(self.desired()).await;
+        pod.apply(self.desired());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;

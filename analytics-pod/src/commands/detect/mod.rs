@@ -1,6 +1,5 @@
 //! `analytics-pod detect`: every frame of pictures and videos, in order, as fast as the machine allows.
 
-mod annotate;
 mod inputs;
 
 use std::{
@@ -12,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use annotate::{AnnotateError, KeptPicture, write_annotated};
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, bounded};
 use gstreamer as gst;
@@ -29,6 +27,7 @@ use super::{
     models::{self, ModelArgumentError},
 };
 use crate::{
+    annotate::{AnnotateError, KeptPicture, write_annotated},
     cli::DetectArgs,
     engine::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,

@@ -169,6 +169,7 @@ struct Reporter<'a> {
 impl Reporter<'_> {
     fn report(&mut self, machine: &Machine) {
         let state = machine.state();
+        self.telemetry.set_consecutive_failures(machine.failures());
         if state == self.state {
             return;
         }

@@ -77,6 +77,11 @@ impl Machine {
         }
     }
 
+    /// Failed attempts in a row.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// How it ended for good, once it has.
     pub(super) fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
@@ -111,6 +116,7 @@ impl Machine {
     pub(super) fn tick(&mut self, now: Duration, received: u64, chance: f64) -> Option<Command> {
         let connect_timeout = self.connect_timeout();
         let stall_timeout = self.recovery.stall_timeout;
+        self.note_health();
         match &mut self.phase {
             Phase::Connecting { since } if now >= *since + connect_timeout => Some(self.stall(now, connect_timeout)),
             Phase::Streaming { last_frame, received: seen, .. } => {

@@ -59,9 +59,10 @@ impl KeptPicture {
     fn to_rgb(&self) -> Result<RgbImage, AnnotateError> {
         let fail = |what: &str| AnnotateError::Convert(what.to_owned());
         let (width, height) = (self.info.width(), self.info.height());
-        // The converter wants the frame rates to be the same.
+        // The converter refuses to change either.
         let target = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height)
             .fps(self.info.fps())
+            .interlace_mode(self.info.interlace_mode())
             .build()
             .map_err(|error| AnnotateError::Convert(error.to_string()))?;
         let converter = gst_video::VideoConverter::new(&self.info, &target, None)
@@ -88,6 +89,12 @@ pub(crate) fn write_annotated(
     objects: &[TrackedObject],
     path: &Path,
 ) -> Result<(), AnnotateError> {
+    let jpeg = annotated(picture, objects)?;
+    fs::write(path, jpeg).map_err(|source| AnnotateError::Write { path: path.display().to_string(), source })
+}
+
+/// A JPEG of `picture` with `objects` drawn into it.
+pub(crate) fn annotated(picture: &KeptPicture, objects: &[TrackedObject]) -> Result<Vec<u8>, AnnotateError> {
     let mut canvas = Canvas(picture.to_rgb()?);
     for object in objects {
         draw(&mut canvas, object);
@@ -100,7 +107,7 @@ pub(crate) fn write_annotated(
         picture.height(),
         ExtendedColorType::Rgb8,
     )?;
-    fs::write(path, jpeg).map_err(|source| AnnotateError::Write { path: path.display().to_string(), source })
+    Ok(jpeg)
 }
 
 /// An RGB picture that embedded-graphics draws on; what lies outside is left out.

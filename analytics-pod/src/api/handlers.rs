@@ -1,0 +1,259 @@
+//! What each endpoint does.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use warp::http::StatusCode;
+
+use super::{
+    Services,
+    answers::{self, ModelCreated, ModelList, Source, SourceCreated, SourceList, SourceState},
+    exchange::{Answer, Request},
+    frame,
+    health::{HealthReport, Verdict},
+    openapi,
+    problem::Failure,
+    routes::{Method, Target},
+};
+use crate::{
+    assign::{
+        ModelKey,
+        rest::{ChangeError, Registry, Snapshot},
+    },
+    observation::{DEFAULT_NAMESPACE, SourceKey},
+    telemetry::{encode_metrics, memory, memory_limit, process_cpu},
+};
+
+/// Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+type Answered = Result<Answer, Failure>;
+
+/// The pod as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// The program's version.
+    pub version: &'static str,
+    /// What decodes and detects.
+    pub engine: &'static str,
+    /// Seconds since the pod began.
+    pub uptime_seconds: f64,
+    /// How it does.
+    pub health: Verdict,
+    /// Sources by what they do.
+    pub sources: SourceCounts,
+    /// Models that are known.
+    pub models: usize,
+    /// Frames that arrived per second, of all sources, over the last 5 s.
+    pub received_fps: f64,
+    /// Frames that were published per second, of all sources, over the last 5 s.
+    pub processed_fps: f64,
+    /// Processor cores that the pod may use.
+    pub cores: usize,
+    /// CPU time of the process so far, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory of the process, where the system tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryUse>,
+    /// Where sources and models that are made over REST are kept; absent: nothing can be changed over REST.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_folder: Option<String>,
+    /// Files of the state folder that could not be used at the start, and why.
+    pub unreadable_state: Vec<String>,
+}
+
+/// How many sources there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceCounts {
+    /// All of them.
+    pub total: usize,
+    /// Those that frames come from.
+    pub streaming: usize,
+    /// Those that are not enabled.
+    pub disabled: usize,
+}
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryUse {
+    /// Resident, shared pages counted whole.
+    pub resident_bytes: u64,
+    /// Resident, shared pages divided among the processes that share them.
+    pub proportional_bytes: u64,
+    /// The control group's limit, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+}
+
+/// Answers `request`.
+pub(super) async fn answer(services: &Services, request: Request) -> Answered {
+    let namespace = request.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+    let source_key = SourceKey::new(namespace, &request.name);
+    let model_key = ModelKey::new(namespace, &request.name);
+    match (request.target, request.method) {
+        // Answering at all is what liveness means: a camera never makes the pod die.
+        (Target::Live, _) => Ok(probe(true, "")),
+        (Target::Startup, _) => Ok(probe(services.health.is_started(), "models are being opened")),
+        (Target::Ready, _) => Ok(probe(services.health.is_ready(), "starting or ending")),
+        (Target::Health, _) => Ok(health(services)),
+        (Target::Metrics, _) => Ok(match encode_metrics(&services.telemetry) {
+            Ok(text) => Answer::new(StatusCode::OK, METRICS_TYPE, text),
+            Err(error) => Answer::new(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        }),
+        (Target::Docs, _) => Ok(openapi::page()),
+        (Target::Document, _) => Ok(Answer::json(StatusCode::OK, openapi::document())),
+        (Target::Frame, _) => frame::answer(services, &source(services, &source_key)?, &source_key).await,
+        (Target::Status, _) => Ok(Answer::json(StatusCode::OK, &status(services))),
+        (Target::Sources, Method::Post) => create_source(services, request).await,
+        (Target::Sources, _) => {
+            let namespace = request.namespace.as_deref();
+            let sources = sources(services).into_iter();
+            let wanted = sources.filter(|source| namespace.is_none_or(|namespace| namespace == &*source.namespace));
+            Ok(Answer::json(StatusCode::OK, &SourceList { sources: wanted.collect() }))
+        }
+        (Target::Source, Method::Get | Method::Post) => {
+            Ok(Answer::json(StatusCode::OK, &source(services, &source_key)?))
+        }
+        (Target::Source, Method::Delete) => {
+            let key = source_key.clone();
+            change(services, move |registry| registry.delete_source(&key)).await?;
+            Ok(Answer::new(StatusCode::NO_CONTENT, TEXT, ""))
+        }
+        (Target::Source, method @ (Method::Put | Method::Patch)) => {
+            let key = source_key.clone();
+            let patch = method == Method::Patch;
+            change(services, move |registry| registry.change_source(&key, &request.body, patch)).await?;
+            Ok(Answer::json(StatusCode::OK, &source(services, &source_key)?))
+        }
+        (Target::Models, Method::Post) => create_model(services, request).await,
+        (Target::Models, _) => {
+            let known = services.registry.snapshot();
+            let keys = known.merged.models.keys();
+            let wanted = keys.filter(|key| request.namespace.as_ref().is_none_or(|wanted| **wanted == *key.namespace));
+            let models = wanted.filter_map(|key| answers::model(key, &known, &services.models)).collect();
+            Ok(Answer::json(StatusCode::OK, &ModelList { models }))
+        }
+        (Target::Model, Method::Delete) => {
+            let key = model_key.clone();
+            change(services, move |registry| registry.delete_model(&key)).await?;
+            Ok(Answer::new(StatusCode::NO_CONTENT, TEXT, ""))
+        }
+        (Target::Model, Method::Put) => {
+            let key = model_key.clone();
+            change(services, move |registry| registry.replace_model(&key, &request.body)).await?;
+            Ok(Answer::json(StatusCode::OK, &model(services, &model_key)?))
+        }
+        (Target::Model, _) => Ok(Answer::json(StatusCode::OK, &model(services, &model_key)?)),
+    }
+}
+
+fn probe(good: bool, otherwise: &str) -> Answer {
+    let (text, status) = if good { ("ok", StatusCode::OK) } else { (otherwise, StatusCode::SERVICE_UNAVAILABLE) };
+    Answer::new(status, TEXT, format!("{text}\n"))
+}
+
+fn health(services: &Services) -> Answer {
+    let report = HealthReport::of(&services.health, &sources(services));
+    let status = match report.status {
+        Verdict::Healthy | Verdict::Degraded => StatusCode::OK,
+        Verdict::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Answer::json(status, &report)
+}
+
+fn status(services: &Services) -> PodStatus {
+    let sources = sources(services);
+    let in_state = |state: SourceState| sources.iter().filter(|source| source.status.state == state).count();
+    let limit_bytes = memory_limit();
+    PodStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        engine: services.engine,
+        uptime_seconds: services.telemetry.uptime().as_secs_f64(),
+        health: HealthReport::of(&services.health, &sources).status,
+        sources: SourceCounts {
+            total: sources.len(),
+            streaming: in_state(SourceState::Streaming),
+            disabled: in_state(SourceState::Disabled),
+        },
+        models: services.registry.snapshot().merged.models.len(),
+        received_fps: sources.iter().map(|source| source.status.received_fps).sum(),
+        processed_fps: sources.iter().map(|source| source.status.processed_fps).sum(),
+        cores: services.cores,
+        cpu_seconds: process_cpu().as_secs_f64(),
+        memory: memory().ok().map(|memory| MemoryUse {
+            resident_bytes: memory.resident,
+            proportional_bytes: memory.proportional,
+            limit_bytes,
+        }),
+        state_folder: services.registry.folder().map(|folder| folder.display().to_string()),
+        unreadable_state: services.registry.unreadable().iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn sources(services: &Services) -> Vec<Source> {
+    let known = services.registry.snapshot();
+    known.merged.sources.keys().filter_map(|key| known_source(services, &known, key)).collect()
+}
+
+fn known_source(services: &Services, known: &Snapshot, key: &SourceKey) -> Option<Source> {
+    answers::source(key, known, &services.models, services.telemetry.source(key).as_deref())
+}
+
+fn source(services: &Services, key: &SourceKey) -> Result<Source, Failure> {
+    known_source(services, &services.registry.snapshot(), key).ok_or_else(|| {
+        let detail =
+            format!("there is no VideoSource {key}; ?namespace= names another namespace than {DEFAULT_NAMESPACE}");
+        Failure::not_found(detail)
+    })
+}
+
+fn model(services: &Services, key: &ModelKey) -> Result<answers::ModelAnswer, Failure> {
+    answers::model(key, &services.registry.snapshot(), &services.models).ok_or_else(|| {
+        let detail =
+            format!("there is no DetectionModel {key}; ?namespace= names another namespace than {DEFAULT_NAMESPACE}");
+        Failure::not_found(detail)
+    })
+}
+
+async fn create_source(services: &Services, request: Request) -> Answered {
+    let made = change(services, move |registry| registry.create_source(&request.body)).await?;
+    let source = source(services, &made.key)?;
+    let location = format!("/api/v1/sources/{}{}", made.key.name, query_of(&made.key.namespace));
+    let created = SourceCreated { status: "created", source_id: Arc::clone(&made.key.name), source };
+    let mut answer = Answer::json(StatusCode::CREATED, &created);
+    answer.headers.push(("location", location));
+    Ok(answer)
+}
+
+async fn create_model(services: &Services, request: Request) -> Answered {
+    let made = change(services, move |registry| registry.create_model(&request.body)).await?;
+    let model = model(services, &made.key)?;
+    let location = format!("/api/v1/models/{}{}", made.key.name, query_of(&made.key.namespace));
+    let created = ModelCreated { status: "created", model_id: Arc::clone(&made.key.name), model };
+    let mut answer = Answer::json(StatusCode::CREATED, &created);
+    answer.headers.push(("location", location));
+    Ok(answer)
+}
+
+fn query_of(namespace: &str) -> String {
+    if namespace == DEFAULT_NAMESPACE { String::new() } else { format!("?namespace={namespace}") }
+}
+
+/// Changes are written to the disk, which may take its time.
+async fn change<T: Send + 'static>(
+    services: &Services,
+    what: impl FnOnce(&Registry) -> Result<T, ChangeError> + Send + 'static,
+) -> Result<T, Failure> {
+    let registry = Arc::clone(&services.registry);
+    let Ok(changed) = tokio::task::spawn_blocking(move || what(&registry)).await else {
+        let detail = "a fault of this program; its log says more";
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "The change failed", detail));
+    };
+    Ok(changed?)
+}
