@@ -221,10 +221,10 @@ impl Supervised {
         let desired = self.desired.borrow_and_update().clone();
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
-        let attempt = |events| {
+        let attempt = |input, events| {
             ready(Ok(Attempt {
                 stream: Arc::clone(&self.stream),
-                input: desired.input.clone(),
+                input,
                 pacing: self.pacing,
                 detection: Arc::clone(&settings),
                 model: Arc::clone(&model),
@@ -236,7 +236,8 @@ impl Supervised {
         };
         let engine = Arc::clone(&self.engine);
         let recovery = recovery_of(&desired);
-        let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &self.cancel, attempt);
+        let places = desired.alternatives();
+        let supervised = supervise(engine, &self.stream.key, recovery, places, &self.telemetry, &self.cancel, attempt);
         tokio::pin!(supervised);
         let (mut told, mut models) = (self.desired.clone(), self.model.clone());
         loop {

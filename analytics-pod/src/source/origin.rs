@@ -89,6 +89,7 @@ mod tests {
             uri: Url::parse("rtsp://camera/live?token=abc").unwrap(),
             credentials: Some(Credentials { username: "operator".into(), password: "hunter2".into() }),
             transport: Transport::default(),
+            capture: None,
             repeat: false,
         });
         assert_eq!(

@@ -17,6 +17,8 @@ use super::{
 
 /// Elements return from a state change at once or hang in a system call.
 const STATE_CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The message of an udpsrc that has heard nothing for its time-out.
+const UDP_TIMEOUT: &str = "GstUDPSrcTimeout";
 
 /// A failure, with the server's answer where there was one.
 #[derive(Clone, Debug)]
@@ -49,7 +51,12 @@ pub(super) struct Inbox {
     /// What a warning said last; it tells why an endless input ended.
     warning: Option<Failure>,
     missing: Option<String>,
+    /// What a socket's silence means.
+    silence: Option<Box<Silence>>,
 }
+
+/// Asked when a socket has heard nothing for its time-out; a failure ends the round.
+pub(super) type Silence = dyn Fn() -> Option<Failure> + Send + Sync;
 
 /// Between a pipeline's threads, which only ever put something in, and the reader.
 pub(super) struct Shared {
@@ -62,7 +69,7 @@ impl Shared {
     pub(super) fn new(origin: Arc<Origin>, endless: bool) -> Arc<Self> {
         Arc::new(Self {
             origin,
-            inbox: Mutex::new(Inbox { queue: LiveQueue::new(), end: None, endless, warning: None, missing: None }),
+            inbox: Mutex::new(Inbox { queue: LiveQueue::new(), end: None, endless, warning: None, missing: None, silence: None }),
             changed: Condvar::new(),
         })
     }
@@ -86,6 +93,11 @@ impl Shared {
     pub(super) fn wait<'a>(&self, inbox: MutexGuard<'a, Inbox>, deadline: Instant) -> Option<MutexGuard<'a, Inbox>> {
         let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Some(self.changed.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Asks `silence` each time a socket of the pipeline has heard nothing for its time-out.
+    pub(super) fn on_silence(&self, silence: Box<Silence>) {
+        self.lock().silence = Some(silence);
     }
 
     /// The input turns out to have no end of its own.
@@ -135,6 +147,12 @@ impl Shared {
                 self.lock().warning = Some(failure);
             }
             gst::MessageView::Element(element) => {
+                if element.structure().is_some_and(|structure| structure.name() == UDP_TIMEOUT) {
+                    let failure = self.lock().silence.as_ref().and_then(|silence| silence());
+                    if let Some(failure) = failure {
+                        self.fail(failure);
+                    }
+                }
                 // The message of gst_missing_plugin_message_new(): `name` is for people.
                 if let Some(structure) = element.structure().filter(|structure| structure.name() == "missing-plugin") {
                     let name = structure.get::<String>("name").unwrap_or_else(|_| "this format".to_owned());

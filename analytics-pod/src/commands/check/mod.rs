@@ -60,7 +60,8 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
 /// Every element that decoding and the sources need; without sources, those that every pod needs.
 fn elements(desired: &DesiredState) -> Vec<Finding> {
     let mut needed = BTreeMap::new();
-    let of_sources = desired.sources.values().flat_map(|source| elements::needed(&source.input));
+    let inputs = desired.sources.values().flat_map(|source| source.alternatives().inputs);
+    let of_sources = inputs.flat_map(|input| elements::needed(&input));
     for element in native::elements().into_iter().chain(of_sources) {
         needed.insert(element.name, element);
     }
