@@ -260,6 +260,10 @@ pub struct Transport {
     /// sends frames out of order (B-frames) would lose many of them. RTSP only.
     #[serde(default)]
     pub drop_on_latency: bool,
+    /// Take any TLS certificate, as self-signed ones of cameras. Whoever is between the pod and the camera can then
+    /// read the video and the login. RTSPS and HTTPS only.
+    #[serde(default, rename = "insecureSkipTLSVerify")]
+    pub insecure_skip_tls_verify: bool,
 }
 
 impl Transport {
@@ -270,7 +274,12 @@ impl Transport {
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { protocol: Protocol::Auto, latency: Self::default_latency(), drop_on_latency: false }
+        Self {
+            protocol: Protocol::Auto,
+            latency: Self::default_latency(),
+            drop_on_latency: false,
+            insecure_skip_tls_verify: false,
+        }
     }
 }
 

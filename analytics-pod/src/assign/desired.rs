@@ -183,6 +183,7 @@ impl DesiredSource {
             },
             latency: spec.transport.latency.get(),
             drop_on_latency: spec.transport.drop_on_latency,
+            insecure_skip_tls_verify: spec.transport.insecure_skip_tls_verify,
         };
         Self {
             model: ModelKey::new(&key.namespace, &spec.model_ref.name),

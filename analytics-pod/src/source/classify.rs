@@ -121,7 +121,11 @@ fn by_text(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
         if report.mentions(&["not available", "not supported", "backend"]) {
             (Reason::MissingElement, "TLS is not installed; install the package glib-networking")
         } else {
-            (Reason::HostUnreachable, "the server's TLS certificate is not trusted; add its authority to the system's")
+            (
+                Reason::HostUnreachable,
+                "the server's TLS certificate is not trusted; add its authority to the system's, or set \
+                 transport.insecureSkipTLSVerify where nobody can be in between",
+            )
         }
     } else if report.mentions(&["not-negotiated", "not negotiated"]) {
         (Reason::UnsupportedCodec, "the video is in a format that this pod cannot read")
@@ -208,6 +212,13 @@ pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
             }
             _ => format!("no connection: {error}"),
         },
+        // GStreamer's RTSP client does not tell a refused certificate from any other failure to connect.
+        Some(Ok(())) if uri.starts_with("rtsps:") && failure.reason == Reason::HostUnreachable => {
+            "the host answers, but not by TLS, or its certificate is not trusted; check the port, add the \
+             certificate's authority to the system's, or set transport.insecureSkipTLSVerify where nobody can be in \
+             between"
+                .to_owned()
+        }
         Some(Ok(())) | None => return failure,
     };
     Failure::new(Reason::HostUnreachable, format!("{uri}: {sentence}"))

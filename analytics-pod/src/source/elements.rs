@@ -39,10 +39,23 @@ pub(super) const RTPJPEGDEPAY: Element = element("rtpjpegdepay", GOOD, &[]);
 pub(super) const RTSPSRC: Element = element(
     "rtspsrc",
     GOOD,
-    &["location", "protocols", "latency", "drop-on-latency", "tcp-timeout", "timeout", "user-id", "user-pw"],
+    &[
+        "location",
+        "protocols",
+        "latency",
+        "drop-on-latency",
+        "tcp-timeout",
+        "timeout",
+        "user-id",
+        "user-pw",
+        "tls-validation-flags",
+    ],
 );
-pub(super) const SOUPHTTPSRC: Element =
-    element("souphttpsrc", GOOD, &["location", "timeout", "retries", "user-id", "user-pw", "automatic-redirect"]);
+pub(super) const SOUPHTTPSRC: Element = element(
+    "souphttpsrc",
+    GOOD,
+    &["location", "timeout", "retries", "user-id", "user-pw", "automatic-redirect", "ssl-strict"],
+);
 pub(super) const VIDEOTESTSRC: Element = element("videotestsrc", BASE, &["pattern", "is-live", "num-buffers"]);
 
 const AVIDEMUX: Element = element("avidemux", GOOD, &[]);

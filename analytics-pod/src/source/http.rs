@@ -20,11 +20,17 @@ pub(super) struct Http {
     uri: Url,
     credentials: Option<Credentials>,
     pacing: Pacing,
+    insecure_skip_tls_verify: bool,
 }
 
 impl Http {
     pub(super) fn new(input: &Input, pacing: Pacing) -> Self {
-        Self { uri: input.uri.clone(), credentials: input.credentials.clone(), pacing }
+        Self {
+            uri: input.uri.clone(),
+            credentials: input.credentials.clone(),
+            pacing,
+            insecure_skip_tls_verify: input.transport.insecure_skip_tls_verify,
+        }
     }
 }
 
@@ -37,6 +43,7 @@ impl Recipe for Http {
         source.set_property("retries", 0);
         // A redirect could carry the password to another server.
         source.set_property("automatic-redirect", self.credentials.is_none());
+        source.set_property("ssl-strict", !self.insecure_skip_tls_verify);
         if let Some(Credentials { username, password }) = &self.credentials {
             source.set_property("user-id", username);
             source.set_property("user-pw", password);

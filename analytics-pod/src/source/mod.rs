@@ -78,13 +78,20 @@ pub struct Transport {
     pub protocol: RtspProtocol,
     /// How long packets may wait for late ones.
     pub latency: Duration,
-    /// Drop packets that are later than `latency`.
+    /// Drop the oldest packets where those that wait span more than `latency`.
     pub drop_on_latency: bool,
+    /// Take any TLS certificate.
+    pub insecure_skip_tls_verify: bool,
 }
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { protocol: RtspProtocol::Auto, latency: Duration::from_millis(50), drop_on_latency: false }
+        Self {
+            protocol: RtspProtocol::Auto,
+            latency: Duration::from_millis(50),
+            drop_on_latency: false,
+            insecure_skip_tls_verify: false,
+        }
     }
 }
 

@@ -60,6 +60,10 @@ impl Rtsp {
         source.set_property("tcp-timeout", micros);
         // How long to wait for the first UDP packet.
         source.set_property("timeout", micros);
+        if self.transport.insecure_skip_tls_verify {
+            // None of GTlsCertificateFlags.
+            source.set_property_from_str("tls-validation-flags", "0");
+        }
         // Sender reports as reference timestamps: GStreamer 1.22 and newer.
         if source.has_property("add-reference-timestamp-meta") {
             source.set_property("add-reference-timestamp-meta", true);

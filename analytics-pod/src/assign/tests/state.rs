@@ -27,7 +27,7 @@ fn everything_written_is_resolved() {
             "gate",
             "  uri: rtsp://camera:8554/gate?profile=1
   credentialsSecretRef: {name: login}
-  transport: {protocol: TCP, latency: 200ms, dropOnLatency: true}
+  transport: {protocol: TCP, latency: 200ms, dropOnLatency: true, insecureSkipTLSVerify: true}
   loop: true
   detection: {interval: 2s, confidence: 0.25, iou: 0.5, classes: [person], maxObjects: 7}
   tracking: {enabled: false}

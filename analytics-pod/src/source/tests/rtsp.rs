@@ -45,6 +45,23 @@ fn auto_takes_udp_where_tcp_is_refused() {
 }
 
 #[test]
+fn a_certificate_that_nobody_signed_is_taken_only_where_that_is_asked_for() {
+    let login = Some(RTSPAuthMethod::Digest);
+    let server = Server::start(H264, Behaviour { tls: true, login, ..Behaviour::default() });
+    let camera = |insecure_skip_tls_verify| Input {
+        credentials: Some(Credentials { username: USER.into(), password: PASSWORD.into() }),
+        transport: Transport { insecure_skip_tls_verify, ..Transport::default() },
+        ..input(&server.uri("camera"))
+    };
+    let refused = play(&camera(false), Pacing::Live, &Arc::default(), 1);
+    assert_eq!(reason(&refused), Some(Reason::HostUnreachable), "{refused:?}");
+    let message = refused.failure.unwrap().message;
+    assert!(message.contains("insecureSkipTLSVerify"), "{message}");
+    let played = play(&camera(true), Pacing::Live, &Arc::default(), 5);
+    assert_eq!((played.failure, played.units.len()), (None, 5));
+}
+
+#[test]
 fn logins_by_basic_and_digest() {
     for method in [RTSPAuthMethod::Basic, RTSPAuthMethod::Digest] {
         let server = Server::start(H264, Behaviour { login: Some(method), ..Behaviour::default() });

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gstreamer::glib;
-use gstreamer_rtsp_server::{self as server, prelude::*};
+use gstreamer_rtsp_server::{self as server, gio, prelude::*};
 
 use super::*;
 
@@ -19,10 +19,17 @@ pub(super) const PASSWORD: &str = "correct horse";
 pub(super) struct Behaviour {
     pub(super) login: Option<server::gst_rtsp::RTSPAuthMethod>,
     pub(super) udp_only: bool,
+    /// RTSPS, with a certificate that nobody has signed; only with a login.
+    pub(super) tls: bool,
 }
+
+/// For 127.0.0.1, for 100 years, signed by its own key, which is good for nothing else:
+/// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj /CN=127.0.0.1`
+pub(super) const SELF_SIGNED: &str = include_str!("self_signed.pem");
 
 /// A server with one stream at `/camera`. Dropping it closes every connection.
 pub(super) struct Server {
+    scheme: &'static str,
     port: u16,
     context: glib::MainContext,
     main_loop: glib::MainLoop,
@@ -61,6 +68,9 @@ impl Server {
                 server::gst_rtsp::RTSPAuthMethod::Digest => auth.add_digest(USER, PASSWORD, &token),
                 _ => auth.add_basic(&server::RTSPAuth::make_basic(USER, PASSWORD), &token),
             }
+            if behaviour.tls {
+                auth.set_tls_certificate(Some(&gio::TlsCertificate::from_pem(SELF_SIGNED).unwrap()));
+            }
             server.set_auth(Some(&auth));
             factory.add_role_from_structure(
                 &gst::Structure::builder("viewer")
@@ -78,11 +88,18 @@ impl Server {
             let (context, main_loop) = (context.clone(), main_loop.clone());
             move || context.with_thread_default(|| main_loop.run()).unwrap()
         });
-        Self { port, context, main_loop, inner: server, thread: Some(thread) }
+        Self {
+            scheme: if behaviour.tls { "rtsps" } else { "rtsp" },
+            port,
+            context,
+            main_loop,
+            inner: server,
+            thread: Some(thread),
+        }
     }
 
     pub(super) fn uri(&self, path: &str) -> String {
-        format!("rtsp://127.0.0.1:{}/{path}", self.port)
+        format!("{}://127.0.0.1:{}/{path}", self.scheme, self.port)
     }
 
     /// Closes every connection without a word.
