@@ -39,7 +39,7 @@ pub struct RunArgs {
     pub files: Vec<PathBuf>,
 
     /// Sources to run without a manifest: `rtsp://camera/stream`, `video.mp4`, `sim://street?seed=1`.
-    #[arg(value_name = "URI", conflicts_with = "files", required_unless_present = "files")]
+    #[arg(value_name = "URI", conflicts_with = "files", required_unless_present_any = ["files", "chaos"])]
     pub uris: Vec<String>,
 
     /// The model of the URIs: a DetectionModel manifest, an ONNX file, or the name of a built-in model.
@@ -57,6 +57,20 @@ pub struct RunArgs {
     /// Fail unless every source has reported an object by the end.
     #[arg(long)]
     pub require_detections: bool,
+
+    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage and hang,
+    /// in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view"])]
+    pub chaos: Option<u64>,
+
+    /// How many times a simulated camera fails; each kind of fault comes equally often.
+    #[arg(long, value_name = "COUNT", default_value_t = 14, requires = "chaos",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub chaos_faults: u32,
+
+    /// How to print the report of `--chaos`.
+    #[arg(long, value_enum, default_value_t, requires = "chaos")]
+    pub output: OutputFormat,
 
     /// Where metrics and probes are served.
     #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]

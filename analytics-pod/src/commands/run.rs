@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::{
-    StopRequest,
+    StopRequest, chaos,
     models::{self, ModelArgumentError},
 };
 use crate::{
@@ -53,6 +53,9 @@ pub enum RunError {
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// `--chaos` cannot be run.
+    #[error("--chaos: {0}")]
+    Chaos(#[from] chaos::ChaosError),
     /// A source ended without having reported an object.
     #[error("--require-detections: no object was reported by {0}")]
     NoDetections(String),
@@ -66,6 +69,9 @@ pub enum RunError {
 /// # Errors
 /// Why it cannot start, or what went wrong by the end.
 pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
+    if let Some(seed) = args.chaos {
+        return Ok(chaos::run(args, seed, stop).await?);
+    }
     let telemetry = Arc::new(Telemetry::default());
     let (desired, mut watch) = desired_at_start(args)?;
     let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);

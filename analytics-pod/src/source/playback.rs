@@ -177,7 +177,7 @@ impl Playback {
         pipeline: gst::Pipeline,
         shared: &Arc<Shared>,
         base_time: Option<gst::ClockTime>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Problem> {
         if let Some(bus) = pipeline.bus() {
             let shared = Arc::clone(shared);
             bus.set_sync_handler(move |_, message| {
@@ -194,13 +194,16 @@ impl Playback {
         match within("source-start", STATE_CHANGE_TIMEOUT, move || pipeline.set_state(gst::State::Playing)) {
             Some(Ok(_)) => Ok(playback),
             Some(Err(_)) => Err(match shared.lock().end.take() {
-                Some(End::Failed(problem)) => problem.failure,
-                _ => Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri)),
+                Some(End::Failed(problem)) => problem,
+                _ => {
+                    Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri)).into()
+                }
             }),
             None => Err(Failure::new(
                 Reason::Timeout,
                 format!("{}: opening it took more than {} s", playback.uri, STATE_CHANGE_TIMEOUT.as_secs()),
-            )),
+            )
+            .into()),
         }
     }
 

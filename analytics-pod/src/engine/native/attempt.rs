@@ -27,8 +27,12 @@ use crate::{
 const POLL: Duration = Duration::from_millis(100);
 /// A source that gives this many access units over this long and not one picture is broken. The number is past what
 /// any decoder holds back (16 pictures in H.264 and H.265), the time past a short disturbance.
-const HOPELESS_UNITS: u64 = 40;
+const HOPELESS_UNITS: u64 = 20;
 const HOPELESS_TIME: Duration = Duration::from_secs(3);
+/// Where pictures have come before, the decoder is known to hold back few: this many access units over this long in vain
+/// are enough. A camera that sends garbage sends few whole access units.
+const LOST_UNITS: u64 = 5;
+const LOST_TIME: Duration = Duration::from_secs(4);
 /// How long a source may go without a key frame before it counts as broken: cameras send one every 10 s at the least.
 const KEY_FRAME_TIME: Duration = Duration::from_secs(20);
 /// A key frame presented this much before what came last begins a new round of a file that repeats.
@@ -210,8 +214,10 @@ impl<'a> Attempt<'a> {
 
     /// An error once access units have come in vain for `limit`.
     fn hopeless(&self, limit: Duration, why: &str) -> Result<(), Failure> {
-        let Barren { units, lasting, .. } = self.barren;
-        if units < HOPELESS_UNITS || lasting < limit {
+        let Barren { units, lasting, ever_fruitful, .. } = self.barren;
+        let hopeless = units >= HOPELESS_UNITS && lasting >= limit;
+        let lost = ever_fruitful && units >= LOST_UNITS && lasting >= limit.max(LOST_TIME);
+        if !hopeless && !lost {
             return Ok(());
         }
         Err(Failure::new(

@@ -182,7 +182,7 @@ impl Machine {
                 Some(Command::Abandon)
             }
             Phase::Returning { since } if now >= *since + STOP_TIMEOUT => {
-                self.back_to_first(now);
+                self.back_to_first();
                 Some(Command::Abandon)
             }
             Phase::Idle => Some(self.start(now)),
@@ -197,7 +197,7 @@ impl Machine {
         let failure = match (&self.phase, end) {
             // Nothing was under way.
             (Phase::Idle | Phase::Backoff { .. } | Phase::Ended(_), _) => return,
-            (Phase::Returning { .. }, _) => return self.back_to_first(now),
+            (Phase::Returning { .. }, _) => return self.back_to_first(),
             (Phase::Stalled { failure, .. }, _) => failure.clone(),
             (_, AttemptEnd::Completed) => {
                 self.phase = Phase::Ended(Outcome::Completed);
@@ -237,9 +237,9 @@ impl Machine {
         }
     }
 
-    fn back_to_first(&mut self, now: Duration) {
+    fn back_to_first(&mut self) {
         self.turns.back_to_first();
-        self.phase = Phase::Backoff { until: now };
+        self.phase = Phase::Idle;
     }
 
     fn fail(&mut self, now: Duration, failure: Failure, was_well: bool, chance: f64) {

@@ -58,6 +58,36 @@ fn motion_jpeg_is_live_and_its_end_is_a_failure() {
     assert!(timestamps.is_sorted() && timestamps[0] < timestamps[28], "{timestamps:?}");
 }
 
+/// A codec and a size that change between two parts of one stream, as an encoder does that is set anew.
+#[test]
+fn a_stream_that_changes_its_codec_and_size_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, size: &str, encoder: &str| {
+        let path = folder.path().join(name);
+        run(&format!(
+            "videotestsrc num-buffers=24 ! video/x-raw,format=I420,{size},framerate=24/1 ! {encoder} ! mpegtsmux \
+             ! filesink location={}",
+            path.display()
+        ));
+        std::fs::read(path).unwrap()
+    };
+    let small = part("a.ts", "width=320,height=240", H264);
+    let large = part("b.ts", "width=640,height=360", H264);
+    let other = part("c.ts", "width=320,height=240", "x265enc key-int-max=12 ! h265parse");
+    std::fs::write(folder.path().join("sizes.ts"), [small.clone(), large].concat()).unwrap();
+    std::fs::write(folder.path().join("codecs.ts"), [small, other].concat()).unwrap();
+    let base = serve(Site::Folder(folder.path().to_owned()));
+    for (name, sizes) in [("sizes.ts", 2), ("codecs.ts", 1)] {
+        let telemetry = Arc::new(StreamTelemetry::default());
+        let played = play(&input(&format!("{base}/{name}")), Pacing::Lossless, &telemetry, usize::MAX);
+        eprintln!("{name}: {} units, formats {:?}, {:?}", played.units.len(), played.formats, played.failure);
+        assert!(played.units.len() >= 24, "{name}");
+        let mut widths: Vec<i32> = played.formats.iter().map(|caps| caps.structure(0).unwrap().get("width").unwrap()).collect();
+        widths.dedup();
+        assert_eq!(widths.len(), sizes, "{name}: {:?}", played.formats);
+    }
+}
+
 #[test]
 fn logins() {
     let folder = tempfile::tempdir().unwrap();

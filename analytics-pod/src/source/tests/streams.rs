@@ -129,7 +129,7 @@ fn what_does_not_come_says_why() {
         (format!("udp://127.0.0.1:{silent}"), None, Reason::NoFrames, "no packet"),
         (format!("rtp://127.0.0.1:{silent}?encoding=H264"), None, Reason::NoFrames, "no packet"),
         (format!("udp://192.0.2.7:{silent}"), None, Reason::NotFound, "address"),
-        (format!("srt://127.0.0.1:{silent}"), None, Reason::HostUnreachable, "srt"),
+        (format!("srt://127.0.0.1:{silent}"), None, Reason::Timeout, "in time"),
         (format!("srt://127.0.0.1:{port}"), Some("a wrong passphrase"), Reason::AuthenticationFailed, "Secret"),
         (format!("srt://127.0.0.1:{port}"), None, Reason::AuthenticationFailed, "Secret"),
         (format!("srt://127.0.0.1:{port}"), Some("short"), Reason::AuthenticationFailed, "10 to 79"),
