@@ -28,8 +28,8 @@ pub use schema::expectation;
 pub use uri::{KNOWN_SCHEMES, RTP_ENCODINGS, Scheme};
 pub use validate::Violation;
 pub use video_source::{
-    Binding, Capture, CaptureFormat, Detection, ModelRef, Protocol, Recovery, SecretRef, StreamState, Tracking, Transport, VideoSource,
-    VideoSourceSpec, VideoSourceStatus,
+    Binding, Capture, CaptureFormat, Detection, ModelRef, Protocol, Recovery, SecretRef, StreamState, Tracking,
+    Transport, VideoSource, VideoSourceSpec, VideoSourceStatus,
 };
 
 /// The API group of both kinds.

@@ -197,7 +197,13 @@ mod tests {
             ("v4l2:///dev/video0", "v4l2src"),
         ] {
             let uri = url::Url::parse(uri).unwrap();
-            let needed = needed(&Input { uri, credentials: None, transport: Transport::default(), capture: None, repeat: false });
+            let needed = needed(&Input {
+                uri,
+                credentials: None,
+                transport: Transport::default(),
+                capture: None,
+                repeat: false,
+            });
             assert!(needed.iter().any(|element| element.name == some), "{needed:?}");
             for element in needed {
                 assert_eq!(element.check(), Ok(()));

@@ -32,8 +32,8 @@ mod v4l2;
 
 use std::{sync::Arc, time::Duration};
 
-pub use failure::{Failure, Reason};
 use crds::Capture as CaptureRequest;
+pub use failure::{Failure, Reason};
 use gstreamer as gst;
 pub use origin::printable_uri;
 
@@ -179,9 +179,7 @@ pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> 
         "file" => Box::new(Reader::open(file::VideoFile::new(input, pacing), input, pacing, telemetry)?),
         "sim" => Box::new(sim::Street::open(input, pacing, telemetry)?),
         "test" => Box::new(Reader::open(test_pattern::TestPattern::new(input, pacing)?, input, pacing, telemetry)?),
-        "udp" | "rtp" => {
-            Box::new(Reader::open(datagrams::Datagrams::new(input, pacing)?, input, pacing, telemetry)?)
-        }
+        "udp" | "rtp" => Box::new(Reader::open(datagrams::Datagrams::new(input, pacing)?, input, pacing, telemetry)?),
         "srt" => Box::new(Reader::open(srt::Srt::new(input, pacing)?, input, pacing, telemetry)?),
         "v4l2" => Box::new(Reader::open(v4l2::Device::new(input)?, input, pacing, telemetry)?),
         scheme => {
@@ -189,7 +187,9 @@ pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> 
                 Some(instead) => {
                     format!("{uri}: {scheme}: is known as a kind of input, but not built in: {instead}")
                 }
-                None => format!("{uri}: there is no such kind of input; this pod reads {}", BUILT_IN_SCHEMES.join(", ")),
+                None => {
+                    format!("{uri}: there is no such kind of input; this pod reads {}", BUILT_IN_SCHEMES.join(", "))
+                }
             };
             return Err(Failure::new(Reason::Unsupported, message));
         }

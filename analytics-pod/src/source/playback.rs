@@ -69,7 +69,14 @@ impl Shared {
     pub(super) fn new(origin: Arc<Origin>, endless: bool) -> Arc<Self> {
         Arc::new(Self {
             origin,
-            inbox: Mutex::new(Inbox { queue: LiveQueue::new(), end: None, endless, warning: None, missing: None, silence: None }),
+            inbox: Mutex::new(Inbox {
+                queue: LiveQueue::new(),
+                end: None,
+                endless,
+                warning: None,
+                missing: None,
+                silence: None,
+            }),
             changed: Condvar::new(),
         })
     }
@@ -195,9 +202,8 @@ impl Playback {
             Some(Ok(_)) => Ok(playback),
             Some(Err(_)) => Err(match shared.lock().end.take() {
                 Some(End::Failed(problem)) => problem,
-                _ => {
-                    Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri)).into()
-                }
+                _ => Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri))
+                    .into(),
             }),
             None => Err(Failure::new(
                 Reason::Timeout,
@@ -211,7 +217,14 @@ impl Playback {
     pub(super) fn is_idle(&self) -> bool {
         let Some(pipeline) = &self.pipeline else { return true };
         let mut elements = pipeline.iterate_recurse().into_iter().flatten();
-        !elements.any(|element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started))
+        // Playlists are fetched by threads that belong to no pad.
+        let is_adaptive = |element: &gst::Element| {
+            let class = element.factory().and_then(|factory| factory.metadata("klass").map(str::to_owned));
+            class.is_some_and(|class| class.contains("Adaptive"))
+        };
+        let moves =
+            |element: &gst::Element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started);
+        !elements.any(|element| is_adaptive(&element) || moves(&element))
     }
 
     /// When frames with timestamp 0 were due.

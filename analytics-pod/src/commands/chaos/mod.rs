@@ -45,7 +45,7 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_FRAMES: usize = 15;
 /// How long nothing fails at first, so that the others' gaps can be compared with it.
 const CALM: Duration = Duration::from_secs(10);
-/// The longest that a fault lasts where nobody sees it.
+/// The longest that a fault lasts where nobody sees it, or calls it by its name.
 const SEEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often is looked.
 const POLL: Duration = Duration::from_millis(5);
@@ -200,7 +200,13 @@ impl Director {
         let begin = Instant::now();
         self.inflict(fault.kind, &key)?;
         let seen = self.wait(SEEN_TIMEOUT, |director| (failures(director) > before).then(Instant::now));
-        let mut reasons: Vec<String> = seen.and(reason(self)).into_iter().collect();
+        let first = seen.and(reason(self));
+        let is_named = |director: &Self| {
+            let names = fault.kind.reasons();
+            reason(director).filter(|last| names.iter().any(|name| name.as_str() == last)).map(|_| Instant::now())
+        };
+        let named = seen.and_then(|_| self.wait(SEEN_TIMEOUT, is_named));
+        let mut reasons: Vec<String> = first.into_iter().collect();
         self.sleep(fault.hold.saturating_sub(begin.elapsed()));
         if let Some(last) = seen.and(reason(self)).filter(|last| !reasons.contains(last)) {
             reasons.push(last);
@@ -214,6 +220,7 @@ impl Director {
             fault: fault.kind,
             held_ms: millis(healed - begin),
             seen_ms: seen.map(|seen| millis(seen - begin)),
+            named_ms: named.map(|named| millis(named - begin)),
             reasons,
             recovered_ms: back.map(|back| millis(back - healed)),
             others_gap_ms: millis(self.record.longest_gap(others, begin, Instant::now())),

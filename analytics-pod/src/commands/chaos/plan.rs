@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::source::Reason;
+
 /// How a simulated camera fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) enum Kind {
@@ -40,6 +42,17 @@ impl Kind {
             Self::Hang => &[],
         }
     }
+
+    /// What the pod must call it, sooner or later.
+    pub(super) const fn reasons(self) -> &'static [Reason] {
+        match self {
+            Self::Death | Self::Refusal => &[Reason::HostUnreachable],
+            Self::Stall | Self::Hang => &[Reason::NoFrames],
+            Self::Silence => &[Reason::Timeout],
+            Self::Login => &[Reason::AuthenticationFailed],
+            Self::Garbage => &[Reason::CorruptStream, Reason::NoFrames],
+        }
+    }
 }
 
 /// One fault of one camera.
@@ -48,33 +61,34 @@ pub(super) struct Fault {
     pub(super) kind: Kind,
     /// Which of the cameras; of no meaning for a hang, which has a camera of its own.
     pub(super) camera: usize,
-    /// How long it lasts at least; it also lasts until it is seen.
+    /// How long it lasts at least; it also lasts until it has its name.
     pub(super) hold: Duration,
     /// How long all is well after the recovery.
     pub(super) pause: Duration,
 }
 
-/// `faults` of them for `cameras`, each kind equally often but for the rest. The same seed draws the same.
+/// `faults` of them for `cameras`, each kind equally often but for the rest. The cameras take turns, so that each has
+/// streamed for a while before it fails again. The same seed draws the same.
 pub(super) fn schedule(seed: u64, faults: u32, cameras: usize) -> Vec<Fault> {
     let mut chance = Chance(seed);
     let mut deck = Vec::new();
-    (0..faults)
-        .map(|_| {
+    (0..faults as usize)
+        .map(|number| {
             if deck.is_empty() {
                 deck.extend(Kind::ALL);
             }
             let kind = deck.swap_remove(chance.below(deck.len() as u64) as usize);
             Fault {
                 kind,
-                camera: chance.below(cameras.max(1) as u64) as usize,
-                hold: Duration::from_millis(2_000 + chance.below(7_000)),
+                camera: (seed as usize).wrapping_add(number) % cameras.max(1),
+                hold: Duration::from_millis(3_000 + chance.below(6_000)),
                 pause: Duration::from_millis(1_000 + chance.below(2_000)),
             }
         })
         .collect()
 }
 
-/// SplitMix64: its numbers are the same on every machine and in every version, which a report's seed relies on.
+/// `SplitMix64`: its numbers are the same on every machine and in every version, which a report's seed relies on.
 struct Chance(u64);
 
 impl Chance {
@@ -105,7 +119,7 @@ mod tests {
             }
             for fault in &plan {
                 prop_assert!(fault.camera < cameras);
-                prop_assert!((2..9).contains(&fault.hold.as_secs()));
+                prop_assert!((3..9).contains(&fault.hold.as_secs()));
             }
         }
     }

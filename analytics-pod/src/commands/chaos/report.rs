@@ -16,6 +16,8 @@ pub(super) struct Outcome {
     pub(super) held_ms: u64,
     /// From its beginning until the pod said so; absent: it never did.
     pub(super) seen_ms: Option<u64>,
+    /// From its beginning until the pod called it by its name; absent: it never did.
+    pub(super) named_ms: Option<u64>,
     /// Why the stream had ended, and, as the last word before the camera was well, why it could not be had again.
     pub(super) reasons: Vec<String>,
     /// From the moment that the camera was well until frames were published again; absent: they never were.
@@ -76,22 +78,24 @@ impl Report {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "fault    times  back  seen s     back s     back s     others'    reasons\n\
-             \x20                    (longest)  (median)   (longest)  gap ms"
+            "fault    times  back  seen s     named s    back s     back s     others'    reasons\n\
+             \x20                    (longest)  (longest)  (median)   (longest)  gap ms"
         );
         for (kind, row) in &kinds {
             let back = row.0.iter().filter(|outcome| outcome.recovered_ms.is_some()).count();
             let gap = row.0.iter().map(|outcome| outcome.others_gap_ms).max().unwrap_or_default();
-            let mut reasons: Vec<&str> = row.0.iter().flat_map(|outcome| &outcome.reasons).map(String::as_str).collect();
+            let mut reasons: Vec<&str> =
+                row.0.iter().flat_map(|outcome| &outcome.reasons).map(String::as_str).collect();
             reasons.sort_unstable();
             reasons.dedup();
             let _ = writeln!(
                 text,
-                "{:<8} {:>5} {:>5}  {:<9}  {:<9}  {:<9}  {:<9}  {}",
+                "{:<8} {:>5} {:>5}  {:<9}  {:<9}  {:<9}  {:<9}  {:<9}  {}",
                 format!("{kind:?}"),
                 row.0.len(),
                 back,
                 row.worst(|outcome| outcome.seen_ms),
+                row.worst(|outcome| outcome.named_ms),
                 row.median(|outcome| outcome.recovered_ms),
                 row.worst(|outcome| outcome.recovered_ms),
                 gap,
@@ -124,6 +128,7 @@ mod tests {
             fault,
             held_ms: 4_000,
             seen_ms,
+            named_ms: seen_ms.map(|seen| seen + 600),
             reasons,
             recovered_ms,
             others_gap_ms: 81,

@@ -45,12 +45,26 @@ pub(super) enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Connecting { since: Duration },
-    Streaming { since: Duration, last_frame: Duration, received: u64 },
-    Stalled { since: Duration, failure: Failure, was_well: bool },
+    Connecting {
+        since: Duration,
+    },
+    Streaming {
+        since: Duration,
+        last_frame: Duration,
+        received: u64,
+    },
+    Stalled {
+        since: Duration,
+        failure: Failure,
+        was_well: bool,
+    },
     /// The first URI answers again; the attempt at the fallback is being stopped.
-    Returning { since: Duration },
-    Backoff { until: Duration },
+    Returning {
+        since: Duration,
+    },
+    Backoff {
+        until: Duration,
+    },
     Ended(Outcome),
 }
 

@@ -155,7 +155,8 @@ pub(super) fn refusing(status: &'static str) -> String {
                 let request = String::from_utf8_lossy(&heard[..length]).into_owned();
                 let sequence = request.lines().find_map(|line| line.strip_prefix("CSeq: ")).unwrap_or("1").to_owned();
                 let status = if request.starts_with("OPTIONS") { "200 OK" } else { status };
-                let answer = format!("RTSP/1.0 {status}\r\nCSeq: {sequence}\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY\r\n\r\n");
+                let answer =
+                    format!("RTSP/1.0 {status}\r\nCSeq: {sequence}\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY\r\n\r\n");
                 if connection.write_all(answer.as_bytes()).is_err() {
                     break;
                 }

@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 
 use super::*;
 
-const PICTURES: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1";
+const PICTURES: &str =
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1";
 const H264: &str = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=12 ! h264parse config-interval=-1";
 const H265: &str = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=12 ! h265parse config-interval=-1";
 const PASSPHRASE: &str = "correct horse battery";
