@@ -304,15 +304,15 @@ fn selection_time(presented: Option<gst::ClockTime>, captured: Capture) -> u64 {
 mod tests {
     use super::*;
 
-    fn at(ms: u64) -> Option<gst::ClockTime> {
-        Some(gst::ClockTime::from_mseconds(ms))
+    fn at(ms: u64) -> gst::ClockTime {
+        gst::ClockTime::from_mseconds(ms)
     }
 
     #[test]
     fn one_picture_in_garbage_is_no_recovery() {
         let mut barren = Barren::default();
         for frame in 0..60 {
-            barren.unit(at(frame * 66));
+            barren.unit(Some(at(frame * 66)));
             if frame == 40 {
                 barren.picture();
             }
@@ -325,7 +325,7 @@ mod tests {
         for (delay, fields) in [(0, 1), (4, 1), (0, 2), (4, 2)] {
             let mut barren = Barren::default();
             for field in 0..60 {
-                barren.unit(at(field * 66));
+                barren.unit(Some(at(field * 66)));
                 if field >= delay && field % fields == 0 {
                     barren.picture();
                 }
