@@ -1,9 +1,11 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use crds::Duration as ManifestDuration;
+
+use crate::rotating_file::Rotation;
 
 /// Decodes video sources, detects and tracks objects in them, and reports what it sees.
 #[derive(Debug, Parser)]
@@ -12,6 +14,10 @@ pub struct Cli {
     /// Log more on standard error; `RUST_LOG` says exactly what.
     #[arg(short, long, global = true)]
     pub verbose: bool,
+
+    /// Write the log into this file too, as JSON; it is rotated at 64 MiB and 4 older ones are kept.
+    #[arg(long, global = true, env = "VISION_LOG_FILE", value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 
     /// What to do.
     #[command(subcommand)]
@@ -54,6 +60,23 @@ pub struct RunArgs {
     #[arg(long)]
     pub view: bool,
 
+    /// Where observations go: `stdout`, `none`, `file:PATH` (a JSON line each, rotated) or `frames:FOLDER` (a JSON file
+    /// for each frame with objects). May be given again; by default `stdout`, with `--view` `none`.
+    #[arg(long = "output", value_name = "WHERE")]
+    pub outputs: Vec<OutputTarget>,
+
+    /// Begin a `file:` output anew at this size (`100MiB`).
+    #[arg(long, value_parser = bytes, default_value = "100MiB", value_name = "SIZE")]
+    pub rotate_size: u64,
+
+    /// Older files of a `file:` output that are kept.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub rotate_keep: u32,
+
+    /// Write figures of the whole run into this file (JSON) at the end.
+    #[arg(long, value_name = "FILE")]
+    pub stats_file: Option<PathBuf>,
+
     /// Fail unless every source has reported an object by the end.
     #[arg(long)]
     pub require_detections: bool,
@@ -75,6 +98,41 @@ pub struct RunArgs {
     /// Where metrics and probes are served.
     #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
+}
+
+impl RunArgs {
+    /// How `file:` outputs are rotated.
+    #[must_use]
+    pub const fn rotation(&self) -> Rotation {
+        Rotation { max_bytes: self.rotate_size, keep: self.rotate_keep }
+    }
+}
+
+/// Where observations go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputTarget {
+    /// Standard output, a JSON line each.
+    Stdout,
+    /// Nowhere.
+    Nowhere,
+    /// A file that is rotated, a JSON line each.
+    File(PathBuf),
+    /// A folder, a JSON file for each frame with objects.
+    Frames(PathBuf),
+}
+
+impl FromStr for OutputTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.split_once(':')) {
+            ("stdout", _) => Ok(Self::Stdout),
+            ("none", _) => Ok(Self::Nowhere),
+            (_, Some(("file", path))) if !path.is_empty() => Ok(Self::File(path.into())),
+            (_, Some(("frames", folder))) if !folder.is_empty() => Ok(Self::Frames(folder.into())),
+            _ => Err(format!("`{text}` is none of stdout, none, file:PATH and frames:FOLDER")),
+        }
+    }
 }
 
 /// Arguments of `detect`.
@@ -206,6 +264,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<ManifestDuration>().map(Duration::from).map_err(|error| error.to_string())
 }
 
+fn bytes(text: &str) -> Result<u64, String> {
+    [("KiB", 10), ("MiB", 20), ("GiB", 30)]
+        .into_iter()
+        .find_map(|(unit, shift)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_shl(shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| format!("`{text}` is no size like 512KiB, 100MiB or 2GiB"))
+}
+
 fn probability(text: &str) -> Result<f32, String> {
     text.parse()
         .ok()
@@ -220,4 +286,28 @@ fn resolution(text: &str) -> Result<(u32, u32), String> {
             [width, height].iter().all(|side| (64..=4096).contains(*side) && *side % 2 == 0)
         })
         .ok_or_else(|| format!("`{text}` is not WIDTHxHEIGHT with even sides from 64 to 4096, like 1280x720"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_read() {
+        assert_eq!("stdout".parse(), Ok(OutputTarget::Stdout));
+        assert_eq!("file:a:b.jsonl".parse(), Ok(OutputTarget::File("a:b.jsonl".into())));
+        assert_eq!("frames:out".parse(), Ok(OutputTarget::Frames("out".into())));
+        for wrong in ["", "file:", "frames:", "a.jsonl", "kafka:x"] {
+            assert!(wrong.parse::<OutputTarget>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("100MiB"), Ok(100 << 20));
+        assert_eq!(bytes("1 GiB"), Ok(1 << 30));
+        for wrong in ["", "100", "0KiB", "1GB", "-1MiB", "1.5MiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod model;
 pub mod observation;
 pub mod pod;
+pub mod rotating_file;
 pub mod sink;
 pub mod source;
 pub mod telemetry;

@@ -29,7 +29,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
         (Command::Run(_), false) => Detail::Events,
         (Command::Detect(_) | Command::Check(_) | Command::Bench(_), false) => Detail::Problems,
     };
-    let logs = logging::init(detail)?;
+    let logs = logging::init(detail, cli.log_file.as_deref())?;
     gstreamer::init()?;
     logging::bridge_gstreamer();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

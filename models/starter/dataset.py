@@ -1,6 +1,5 @@
 """Pictures and labels that `render_dataset` wrote, and what may happen to a picture between lens and detector."""
 
-import csv
 import math
 import re
 from pathlib import Path
@@ -9,13 +8,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model import HEIGHT, WIDTH
+from model import CLASSES, HEIGHT, WIDTH
 
 PAD = 114 / 255
 MAX_OBJECTS = 96
+DOG = CLASSES.index("dog")
 # An object counts in training from this visible share and these sides in input pixels; what counts for less is neither
 # object nor background.
-MIN_VISIBLE, MIN_WIDTH, MIN_HEIGHT = 0.3, 2.5, 4.0
+MIN_VISIBLE, MIN_WIDTH, MIN_HEIGHT = 0.3, 2.5, 6.0
 # Below this visible share what one sees is whatever hides the object.
 HIDDEN = 0.08
 
@@ -37,17 +37,15 @@ LUMINANCE = torch.tensor(
 
 def read_labels(path, pictures):
     """Objects of each picture: class, left, top, right, bottom in pixels, visible share. Unused rows have class -1."""
+    rows = np.loadtxt(path, np.float32, delimiter=",", skiprows=1, ndmin=2)
+    rows = rows[rows[:, 6] > HIDDEN]
+    picture = rows[:, 0].astype(int)
+    place = np.arange(len(rows)) - np.searchsorted(picture, picture)
+    rows, picture, place = rows[place < MAX_OBJECTS], picture[place < MAX_OBJECTS], place[place < MAX_OBJECTS]
     labels = np.zeros((pictures, MAX_OBJECTS, 6), np.float32)
     labels[..., 0] = -1
-    counts = np.zeros(pictures, int)
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            picture = int(row["picture"])
-            if counts[picture] == MAX_OBJECTS:
-                continue
-            x, y, w, h = (float(row[key]) for key in ("x", "y", "width", "height"))
-            labels[picture, counts[picture]] = int(row["class"]), x, y, x + w, y + h, float(row["visible"])
-            counts[picture] += 1
+    kind, x, y, w, h, visible = rows[:, 1:].T
+    labels[picture, place] = np.stack((kind, x, y, x + w, y + h, visible), 1)
     return labels
 
 
@@ -56,19 +54,29 @@ def read_shard(prefix, width, height):
     return pictures, read_labels(f"{prefix}.csv", len(pictures))
 
 
-def load(folder, device):
-    """Every shard `NAME_WIDTHxHEIGHT.i420` of a folder, as one (pictures, labels) pair of tensors for each size."""
+def load(folder, device, part=0, parts=1):
+    """Shards `NAME_WIDTHxHEIGHT.i420` of a folder, as one (pictures, labels) pair of tensors for each size. Of `parts`
+    processes each takes every so many-th shard of a size."""
     sizes = {}
     for path in sorted(Path(folder).glob("*.i420")):
         width, height = map(int, re.search(r"_(\d+)x(\d+)$", path.stem).groups())
         sizes.setdefault((width, height), []).append(path.with_suffix(""))
     loaded = []
     for (width, height), prefixes in sizes.items():
-        shards = [read_shard(prefix, width, height) for prefix in prefixes]
+        if len(prefixes) < parts:
+            raise SystemExit(f"{folder}: {parts} processes need as many files of {width}x{height}, not {len(prefixes)}")
+        shards = [read_shard(prefix, width, height) for prefix in prefixes[part::parts]]
         pictures = torch.cat([torch.from_numpy(pictures).to(device) for pictures, _ in shards])
         labels = torch.from_numpy(np.concatenate([labels for _, labels in shards])).to(device)
         loaded.append((pictures, labels))
     return loaded
+
+
+def appeal(pictures, labels):
+    """How often a picture is shown: more often if there are dogs in it, which are small, hidden, and soon forgotten."""
+    height = pictures.shape[1] * 2 / 3
+    dogs = (labels[..., 0] == DOG) & (labels[..., 5] >= 0.5) & (labels[..., 4] - labels[..., 2] >= 0.035 * height)
+    return 1 + 0.5 * dogs.sum(1).clamp(max=4).double()
 
 
 def split_planes(pictures):
@@ -100,38 +108,41 @@ def quantise(plane, step, size):
     """Loses what a block-transform coder would at these quantiser steps (batch x size x size)."""
     batch, channels, height, width = plane.shape
     basis = cosine_basis(size, plane.device)
-    blocks = plane.reshape(batch, channels, height // size, size, width // size, size).transpose(3, 4)
-    step = step[:, None, None, None]
-    coefficients = basis @ (blocks - 128) @ basis.T
+    # Rows are the coefficients of a block, columns its pixels.
+    basis = torch.kron(basis, basis)
+    blocks = F.pixel_unshuffle(plane - 128, size).reshape(batch, channels, size * size, -1)
+    step = step.reshape(batch, 1, size * size, 1)
+    coefficients = basis @ blocks
     # A dead zone of two thirds of a step, as video coders have it.
     levels = torch.sign(coefficients) * torch.floor(coefficients.abs() / step + 1 / 3)
-    blocks = basis.T @ (levels * step) @ basis + 128
-    return blocks.transpose(3, 4).reshape(plane.shape).clamp(0, 255)
+    blocks = basis.T @ (levels * step)
+    blocks = blocks.reshape(batch, channels * size * size, height // size, width // size)
+    return (F.pixel_shuffle(blocks, size) + 128).clamp(0, 255)
 
 
 class Augment:
-    """Draws from a generator what a camera, a coder and a crop do to a batch; labels follow."""
+    """Draws what a camera, a coder and a crop do to a batch, from the device's own random numbers; labels follow."""
 
-    def __init__(self, device, seed):
-        self.random = torch.Generator(device=device).manual_seed(seed)
+    def __init__(self, device):
         self.device = device
 
     def uniform(self, batch, low, high):
-        return torch.rand(batch, generator=self.random, device=self.device) * (high - low) + low
+        return torch.rand(batch, device=self.device) * (high - low) + low
 
     def chance(self, batch, share):
         return self.uniform(batch, 0, 1) < share
 
-    def __call__(self, pictures, labels, mild=False):
+    def __call__(self, pictures, labels, mild):
+        """`mild` is a tensor of 0 (anything may happen) to 1 (pictures look as they mostly will)."""
         batch = len(pictures)
         luma, chroma = split_planes(pictures)
         height, width = luma.shape[2:]
-        luma, chroma = self.degrade(luma, chroma, 0.4 if mild else 1.0)
+        luma, chroma = self.degrade(luma, chroma, 1 - 0.6 * mild)
         yuv = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="nearest")), 1)
 
         fit = min(WIDTH / width, HEIGHT / height)
-        zoom = torch.exp2(self.uniform(batch, -0.35 if mild else -0.5, 0.7))
-        scale = fit * torch.where(self.chance(batch, 0.6 if mild else 0.4), 1.0, zoom)
+        zoom = torch.exp2(self.uniform(batch, -0.5 + 0.15 * mild, 0.7))
+        scale = fit * torch.where(self.chance(batch, 0.4 + 0.2 * mild), 1.0, zoom)
         room_x, room_y = WIDTH - width * scale, HEIGHT - height * scale
         plain = scale == fit
         shift_x = room_x * torch.where(plain, 0.5, self.uniform(batch, 0, 1))
@@ -149,7 +160,7 @@ class Augment:
         brightness = jitter * self.uniform(batch, -22, 22).view(column)
         luma = (luma - 110) * contrast + 110 + brightness
         chroma = (chroma - 128) * (1 + jitter * self.uniform(batch, -0.45, 0.35).view(column)) + 128
-        chroma = chroma + torch.randn((batch, 2, 1, 1), generator=self.random, device=self.device) * 3 * jitter
+        chroma = chroma + torch.randn((batch, 2, 1, 1), device=self.device) * 3 * jitter
 
         kernel = torch.tensor([1.0, 2.0, 1.0], device=self.device)
         kernel = (kernel[:, None] * kernel / 16)[None, None]
@@ -158,7 +169,7 @@ class Augment:
         luma = luma + (blurred - luma) * amount
 
         level = (self.uniform(batch, 0, 7) * self.chance(batch, 0.5)).view(column)
-        luma = luma + torch.randn(luma.shape, generator=self.random, device=self.device) * level
+        luma = luma + torch.randn(luma.shape, device=self.device) * level
 
         # From hardly visible to what a starved coder leaves.
         strength = torch.exp2(self.uniform(batch, -2.5, 1.9))

@@ -1,11 +1,15 @@
-"""Writes trained weights as ONNX with the labels in the metadata, the way YOLOv8 exports carry them."""
+"""Writes trained weights as ONNX with the labels in the metadata, the way YOLOv8 exports carry them.
+
+    python export.py starter.onnx.pt starter.onnx
+"""
 
 import copy
+import sys
 
 import onnx
 import torch
 
-from model import CLASSES, HEIGHT, WIDTH, Exported, fold
+from model import CLASSES, HEIGHT, WIDTH, Detector, Exported, fold
 
 OPSET = 17
 
@@ -36,3 +40,10 @@ def export(detector, path):
         document.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(document)
     onnx.save(document, path)
+
+
+if __name__ == "__main__":
+    weights, output = sys.argv[1:]
+    trained = Detector()
+    trained.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    export(trained, output)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 ALPHA, BETA, CANDIDATES = 0.5, 6.0, 10
 # Objects smaller than this are searched for anchors in a square of this side, in input pixels.
-SMALLEST_SEARCH = 12.0
+SMALLEST_SEARCH = 16.0
 BOX_WEIGHT = 7.5
 
 
@@ -64,7 +64,8 @@ def assign(boxes, scores, centres, labels):
     # An anchor that several objects want goes to the one it overlaps most.
     owner_iou, owner = torch.where(chosen, ious + 1e-6, torch.zeros_like(ious)).max(1)
     assigned = chosen.any(1)
-    chosen &= F.one_hot(owner, chosen.shape[1]).transpose(1, 2).bool()
+    objects = torch.arange(chosen.shape[1], device=owner.device)
+    chosen &= owner[:, None] == objects[:, None]
     fitness = fitness * chosen
     top_fitness = fitness.amax(-1, keepdim=True)
     top_iou = (ious * chosen).amax(-1, keepdim=True)
@@ -72,7 +73,8 @@ def assign(boxes, scores, centres, labels):
 
     owned_box = target.gather(1, owner[..., None].expand(-1, -1, 4))
     owned_class = kind.clamp(min=0).gather(1, owner)
-    targets = F.one_hot(owned_class, scores.shape[2]).float() * (quality * assigned)[..., None]
+    kinds = torch.arange(scores.shape[2], device=owner.device)
+    targets = (owned_class[..., None] == kinds).float() * (quality * assigned)[..., None]
     ignored = (contains(target, centres) & (known & ~counts)[..., None]).any(1)
     return owned_box, targets, assigned, assigned | ~ignored
 

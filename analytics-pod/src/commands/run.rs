@@ -1,12 +1,15 @@
 //! `analytics-pod run`: sources from manifests or a command line, until they end or somebody says stop.
 
 use std::{
+    fs,
     io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -17,13 +20,14 @@ use super::{
 use crate::{
     api::{ApiError, Health, Server},
     assign::{self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError},
-    cli::RunArgs,
+    cli::{OutputTarget, RunArgs},
     engine::native::{NativeEngine, NativeSettings},
     pod::{Pod, PodSettings},
-    sink::{JsonLines, NullSink, Sink},
+    rotating_file::RotatingFile,
+    sink::{FrameFiles, JsonLines, NullSink, Sink},
     source::Pacing,
     telemetry::{Telemetry, logging::LogLines},
-    view::{LiveView, Summary},
+    view::{LiveView, Summary, WorkerStatistics},
 };
 
 /// How often the end of finite sources is looked for.
@@ -34,6 +38,9 @@ const SERVER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often the sources are told as lines where the view has no terminal.
 const LINES_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the sources are told in the log.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why `run` cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,25 @@ pub enum RunError {
     /// A source ended without having reported an object.
     #[error("--require-detections: no object was reported by {0}")]
     NoDetections(String),
+    /// Both would write on one screen.
+    #[error("--output stdout cannot be used with --view; name a file (`--output file:PATH`)")]
+    ScreenIsTaken,
+    /// An output cannot be opened.
+    #[error("--output: {} cannot be written: {source}", path.display())]
+    OutputFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The figures of the run could not be written.
+    #[error("--stats-file: {} cannot be written: {source}", path.display())]
+    Statistics {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// An output failed before the end.
     #[error("{0}")]
     Output(String),
@@ -75,19 +101,13 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     let telemetry = Arc::new(Telemetry::default());
     let (desired, mut watch) = desired_at_start(args)?;
     let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
-    let output: Box<dyn Sink> =
-        if args.view { Box::new(NullSink) } else { Box::new(JsonLines::live("standard output", io::stdout())?) };
+    let sinks = sinks(args)?;
     let health = Arc::new(Health::default());
     let server = Server::start(args.listen, Arc::clone(&telemetry), Arc::clone(&health)).await?;
     info!(address = %server.address(), "metrics at /metrics");
-    let mut pod = Pod::start(PodSettings {
-        engine,
-        sinks: vec![output],
-        pacing: Pacing::Live,
-        tap: None,
-        telemetry: Arc::clone(&telemetry),
-    })?;
-    let view = args.view.then(|| view(&telemetry, logs)).transpose()?;
+    let mut pod =
+        Pod::start(PodSettings { engine, sinks, pacing: Pacing::Live, tap: None, telemetry: Arc::clone(&telemetry) })?;
+    let view = view(args, &telemetry, logs)?;
     pod.apply(desired).await;
     health.set_started();
 
@@ -99,6 +119,9 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     drop(view);
     let summary = Summary::of(&telemetry);
     eprint!("{summary}");
+    if let Some(path) = &args.stats_file {
+        write_statistics(path, &telemetry)?;
+    }
     if let Some(failure) = end.failures.iter().find(|failure| !failure.is_readers_doing()) {
         return Err(RunError::Output(failure.to_string()));
     }
@@ -168,10 +191,49 @@ fn report(loaded: &Loaded) {
     }
 }
 
-fn view(telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<LiveView> {
-    if io::stdout().is_terminal() {
-        LiveView::on_terminal(Arc::clone(telemetry), logs)
+/// Every output that was asked for.
+fn sinks(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, RunError> {
+    let default = [if args.view { OutputTarget::Nowhere } else { OutputTarget::Stdout }];
+    let targets = if args.outputs.is_empty() { &default[..] } else { &args.outputs };
+    if args.view && targets.contains(&OutputTarget::Stdout) {
+        return Err(RunError::ScreenIsTaken);
+    }
+    let sink = |target: &OutputTarget| -> Result<Box<dyn Sink>, RunError> {
+        let unusable = |path: &Path, source| RunError::OutputFile { path: path.to_owned(), source };
+        Ok(match target {
+            OutputTarget::Stdout => Box::new(JsonLines::live("standard output", io::stdout())?),
+            OutputTarget::Nowhere => Box::new(NullSink),
+            OutputTarget::File(path) => {
+                let file = RotatingFile::open(path, args.rotation()).map_err(|error| unusable(path, error))?;
+                Box::new(JsonLines::live(path.display().to_string(), file)?)
+            }
+            OutputTarget::Frames(folder) => Box::new(
+                FrameFiles::new(folder.display().to_string(), folder.clone())
+                    .map_err(|error| unusable(folder, error))?,
+            ),
+        })
+    };
+    targets.iter().map(sink).collect()
+}
+
+fn write_statistics(path: &Path, telemetry: &Telemetry) -> Result<(), RunError> {
+    let failed = |source: io::Error| RunError::Statistics { path: path.to_owned(), source };
+    let text = serde_json::to_string_pretty(&WorkerStatistics::of(telemetry, Timestamp::now()))
+        .map_err(|error| failed(error.into()))?;
+    fs::write(path, text + "\n").map_err(failed)
+}
+
+/// What is shown while the pod runs: the table or its lines where they were asked for, else lines in the log of which
+/// somebody who sits at a terminal has no need.
+fn view(args: &RunArgs, telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<Option<LiveView>> {
+    let telemetry = Arc::clone(telemetry);
+    if args.view && io::stdout().is_terminal() {
+        LiveView::on_terminal(telemetry, logs).map(Some)
+    } else if args.view {
+        LiveView::as_lines(telemetry, io::stdout(), LINES_INTERVAL).map(Some)
+    } else if io::stderr().is_terminal() {
+        Ok(None)
     } else {
-        LiveView::as_lines(Arc::clone(telemetry), io::stdout(), LINES_INTERVAL)
+        LiveView::as_log(telemetry, STATISTICS_INTERVAL).map(Some)
     }
 }

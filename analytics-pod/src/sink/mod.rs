@@ -1,10 +1,12 @@
 //! Where observations go: the [`Publisher`] turns inferred frames into [`Observation`]s and hands them to [`Sink`]s.
 
 mod channel;
+mod frame_files;
 mod json_lines;
 mod publisher;
 
 pub use channel::{ChannelSink, NullSink};
+pub use frame_files::FrameFiles;
 pub use json_lines::JsonLines;
 pub use publisher::{Publisher, PublisherEnd, SourceOutput, Sources, observe};
 

@@ -3,16 +3,18 @@
 use std::{
     collections::VecDeque,
     io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use gstreamer as gst;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
+    registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
 use super::redact;
+use crate::rotating_file::{RotatingFile, Rotation};
 
 /// How much is logged where `RUST_LOG` says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ impl Detail {
     }
 }
 
+/// How a log file is rotated; `--log-file` tells it.
+const LOG_ROTATION: Rotation = Rotation { max_bytes: 64 << 20, keep: 4 };
+
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
 
@@ -45,36 +50,58 @@ pub enum LoggingError {
     /// `RUST_LOG` cannot be read.
     #[error("RUST_LOG: {0}; it should look like `info` or `warn,analytics_pod=debug`")]
     Filter(#[from] ParseError),
+    /// The log file cannot be written.
+    #[error("--log-file: {} cannot be written: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// Logging has been started before.
     #[error("logging was started twice")]
     Twice,
 }
 
-/// Starts logging to standard error: lines for people where it is a terminal, JSON otherwise. `RUST_LOG` says what is
-/// logged, else `detail` does.
+/// Starts logging to standard error: lines for people where it is a terminal, JSON otherwise; and as JSON into `file`.
+/// `RUST_LOG` says what is logged, else `detail` does.
 ///
 /// The returned handle is what the live view holds lines back with while it has the screen.
-pub fn init(detail: Detail) -> Result<LogLines, LoggingError> {
+pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::try_new(filter)?,
         _ => EnvFilter::new(detail.filter()),
     };
     let lines = LogLines::default();
     let people = io::stderr().is_terminal();
-    layered(lines.clone(), people).with(filter).try_init().map_err(|_| LoggingError::Twice)?;
+    let file = file.map(|path| {
+        let failed = |source| LoggingError::File { path: path.to_owned(), source };
+        RotatingFile::open(path, LOG_ROTATION).map(|file| json(Mutex::new(file)).boxed()).map_err(failed)
+    });
+    let file = file.transpose()?;
+    layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;
     Ok(lines)
 }
 
 type Boxed = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
 
 fn layered(lines: LogLines, people: bool) -> tracing_subscriber::layer::Layered<Boxed, Registry> {
-    let layer = tracing_subscriber::fmt::layer().with_writer(lines);
     let layer: Boxed = if people {
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines);
         layer.with_target(false).with_ansi(std::env::var_os("NO_COLOR").is_none()).boxed()
     } else {
-        layer.json().flatten_event(true).with_current_span(false).boxed()
+        json(lines).boxed()
     };
     tracing_subscriber::registry().with(layer)
+}
+
+/// Lines for machines.
+fn json<S, W>(writer: W) -> impl tracing_subscriber::Layer<S> + Send + Sync
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false)
 }
 
 /// Makes `GStreamer`'s warnings and errors lines of this log, without credentials. Where `GST_DEBUG` is set, its user

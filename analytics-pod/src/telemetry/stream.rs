@@ -378,6 +378,13 @@ impl StreamTelemetry {
         (elapsed > 0).then(|| intervals as f64 * 1e9 / elapsed as f64)
     }
 
+    /// Time since the last observation was published, if one was.
+    #[must_use]
+    pub fn since_last_published(&self) -> Option<Duration> {
+        let published = Duration::from_nanos(self.last_published_ns.load(Relaxed));
+        (self.processed() > 0).then(|| self.created.elapsed().saturating_sub(published))
+    }
+
     /// Objects in published observations.
     #[must_use]
     pub fn objects(&self) -> u64 {

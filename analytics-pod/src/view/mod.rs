@@ -1,7 +1,8 @@
-//! What a person sees while the pod runs: a table on a terminal, lines elsewhere, and a summary at the end.
+//! What is told of a running pod: a table on a terminal, lines elsewhere, and a summary at the end.
 
 mod lines;
 mod sampler;
+mod statistics;
 mod summary;
 mod table;
 mod terminal;
@@ -16,6 +17,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 pub use lines::write_lines;
 pub use sampler::{Rates, Sampler, Snapshot, SourceSnapshot};
+pub use statistics::{Figures, LatencyFigures, SourceStatistics, WorkerStatistics};
 pub use summary::{SourceSummary, Summary};
 pub use table::render;
 pub use terminal::restore_terminal;
@@ -47,6 +49,14 @@ impl LiveView {
         interval: Duration,
     ) -> io::Result<Self> {
         Self::spawn(telemetry, interval, move |snapshot| write_lines(snapshot, &mut writer))
+    }
+
+    /// Logs a line for each source every `interval`.
+    pub fn as_log(telemetry: Arc<Telemetry>, interval: Duration) -> io::Result<Self> {
+        Self::spawn(telemetry, interval, move |snapshot| {
+            statistics::log(snapshot);
+            Ok(())
+        })
     }
 
     fn spawn(

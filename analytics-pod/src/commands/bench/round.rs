@@ -71,7 +71,7 @@ pub enum RoundError {
 pub(super) struct Rounds {
     pub(super) latencies: Latencies,
     pub(super) workers: usize,
-    /// Seconds since the first part began, and bytes.
+    /// Of the first part, seconds and bytes: a later one begins with what the allocator keeps of the one before.
     memory: Vec<(f64, f64)>,
 }
 
@@ -168,13 +168,15 @@ impl Round<'_> {
                 collector.run(&observations, began + length);
                 (collector, thread_cpu())
             });
-            let sampling = Sampling { stop, began, length, base };
+            let sampling = Sampling { stop, began, length };
             let (samples, sampling_cpu) = tokio::task::block_in_place(|| sampling.run())?;
             let after = Counters::read(telemetry)?;
             let elapsed = began.elapsed();
             let (collected, collecting_cpu) = collector.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             load.add(&before, &after, elapsed, sampling_cpu + collecting_cpu);
-            rounds.memory.extend(samples);
+            if rounds.memory.is_empty() {
+                rounds.memory = samples;
+            }
             rounds.latencies.merge(&collected.latencies);
             Ok(())
         })
@@ -186,7 +188,6 @@ struct Sampling<'a> {
     stop: &'a StopRequest,
     began: Instant,
     length: Duration,
-    base: f64,
 }
 
 impl Sampling<'_> {
@@ -195,7 +196,7 @@ impl Sampling<'_> {
         let (mut samples, mut cpu) = (Vec::new(), Duration::ZERO);
         loop {
             let before = thread_cpu();
-            samples.push((self.base + self.began.elapsed().as_secs_f64(), memory()?.proportional as f64));
+            samples.push((self.began.elapsed().as_secs_f64(), memory()?.proportional as f64));
             cpu += thread_cpu().saturating_sub(before);
             let left = self.length.saturating_sub(self.began.elapsed());
             if left.is_zero() || self.stop.is_requested() {

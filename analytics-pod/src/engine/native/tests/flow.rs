@@ -46,41 +46,53 @@ fn a_slow_detector_is_given_the_newest_frame() {
     assert_eq!(telemetry.dropped(DropReason::Superseded) + frames.len() as u64, 10);
 }
 
+/// Each source has a frame waiting whenever the detector is free, however long anything takes.
 #[test]
 fn sources_share_the_detector_fairly_under_overload() {
-    let engine = engine(2);
-    let detector = Arc::new(FakeDetector::new(Duration::from_millis(2)));
+    const FRAMES: usize = 200;
+    let engine = engine(1);
+    let (open, gate) = bounded(FRAMES);
+    let detector = Arc::new(FakeDetector { gate: Some(gate), ..FakeDetector::new(Duration::ZERO) });
     let weights = [1, 1, 1, 1, 1, 1, 2, 2];
-    let prepared: Vec<_> = weights.into_iter().map(|weight| (weight, raw(600, "ball"))).collect();
-    let running: Vec<_> = prepared
+    let (askers, running): (Vec<_>, Vec<_>) = weights
         .into_iter()
-        .map(|(weight, steps)| {
+        .map(|weight| {
+            let (ask, asked) = unbounded();
             let settings = DetectionSettings { weight, ..DetectionSettings::default() };
-            let options = Options { live: true, settings, pace: Some(Duration::from_millis(2)), ..Options::default() };
-            start(&engine, &detector, steps, options)
+            let options = Options { live: true, settings, asked: Some(asked), ..Options::default() };
+            (ask, start(&engine, &detector, raw(FRAMES as u32, "ball"), options))
         })
-        .collect();
-    let frames: Vec<_> = running
-        .into_iter()
-        .map(|running| {
-            let (frames, end, telemetry) = running.finish();
-            assert_eq!(end, AttemptEnd::Completed);
-            assert_eq!(frames.len() as u64 + drops(&telemetry), 600, "every frame is accounted for");
-            frames
-        })
-        .collect();
-    // While all of them were running.
-    let taken = |frames: &[InferredFrame]| frames.iter().map(|frame| frame.captured.time).collect::<Vec<_>>();
-    let times: Vec<_> = frames.iter().map(|frames| taken(frames)).collect();
-    let from = times.iter().map(|times| times[0]).max().unwrap();
-    let to = times.iter().map(|times| times[times.len() - 1]).min().unwrap();
-    let share = |(times, weight): (&Vec<Timestamp>, u32)| {
-        times.iter().filter(|time| (from..to).contains(time)).count() as f64 / f64::from(weight)
+        .unzip();
+    let mut asked = weights.map(|_| 0);
+    let mut ask = |source: usize| {
+        askers[source].send(()).unwrap();
+        asked[source] += 1;
+        let deadline = Instant::now() + PATIENCE;
+        while running[source].telemetry.decoded() < asked[source] {
+            assert!(Instant::now() < deadline, "source {source} gives no frame");
+            thread::sleep(Duration::from_micros(100));
+        }
     };
-    let shares: Vec<f64> = times.iter().zip(weights).map(share).collect();
-    let (least, most) =
-        shares.iter().fold((f64::MAX, 0.0), |(least, most), &share| (least.min(share), share.max(most)));
-    assert!(least > 5.0 && most <= 1.1 * least + 1.0, "{shares:?}");
+    (0..weights.len()).for_each(&mut ask);
+    let mut served = weights.map(|_| 0_u32);
+    for _ in 0..FRAMES {
+        open.send(()).unwrap();
+        let mut frames = crossbeam_channel::Select::new();
+        for running in &running {
+            frames.recv(&running.frames);
+        }
+        let ready = frames.select_timeout(PATIENCE).unwrap();
+        let source = ready.index();
+        ready.recv(&running[source].frames).unwrap();
+        served[source] += 1;
+        ask(source);
+    }
+    // Two frames short of the exact share at the most: one in the detector, one that waits.
+    for (served, weight) in served.into_iter().zip(weights) {
+        let share = FRAMES as u32 * weight / weights.iter().sum::<u32>();
+        assert!(served.abs_diff(share) <= 2, "{served} of {share}");
+    }
+    drop(open);
 }
 
 #[test]

@@ -50,7 +50,7 @@ struct FakeDetector {
     sessions: Arc<AtomicUsize>,
     batches: Arc<Mutex<Vec<usize>>>,
     fault: Fault,
-    /// Each run waits for one.
+    /// Each run waits for one; without a sender any more, for nothing.
     gate: Option<Receiver<()>>,
 }
 
@@ -116,7 +116,7 @@ struct FakeSession {
     cost: Duration,
     batches: Arc<Mutex<Vec<usize>>>,
     fault: Fault,
-    /// Each run waits for one.
+    /// Each run waits for one; without a sender any more, for nothing.
     gate: Option<Receiver<()>>,
 }
 
@@ -157,7 +157,7 @@ impl DetectorSession for FakeSession {
     fn run(&mut self, pictures: &[(Placement, Thresholds)]) -> Result<RunOutput, InferenceError> {
         thread::sleep(self.cost);
         if let Some(gate) = &self.gate {
-            gate.recv().unwrap();
+            gate.recv().unwrap_or_default();
         }
         self.batches.lock().unwrap().push(pictures.len());
         assert!(self.fault != Fault::PanicIfBright || self.inputs[0][0] < 200.0, "told to");
@@ -179,10 +179,11 @@ impl DetectorSession for FakeSession {
     }
 }
 
-/// Access units from a list, as fast as they are taken or one each `pace`.
+/// Access units from a list, as fast as they are taken, one each `pace`, or one for each that is `asked` for.
 struct Script {
     steps: VecDeque<Step>,
     pace: Option<Duration>,
+    asked: Option<Receiver<()>>,
     started: Instant,
     given: u32,
 }
@@ -197,8 +198,8 @@ enum Step {
 }
 
 impl Script {
-    fn new(steps: Vec<Step>, pace: Option<Duration>) -> Self {
-        Self { steps: steps.into(), pace, started: Instant::now(), given: 0 }
+    fn new(steps: Vec<Step>, pace: Option<Duration>, asked: Option<Receiver<()>>) -> Self {
+        Self { steps: steps.into(), pace, asked, started: Instant::now(), given: 0 }
     }
 }
 
@@ -212,6 +213,11 @@ impl AccessUnits for Script {
                 return Ok(Next::Idle);
             }
             thread::sleep(wait);
+        }
+        if let (Some(Step::Unit(..)), Some(asked)) = (self.steps.front(), &self.asked)
+            && asked.recv_timeout(timeout).is_err_and(|error| error.is_timeout())
+        {
+            return Ok(Next::Idle);
         }
         match self.steps.pop_front() {
             None => Ok(Next::Ended),
@@ -295,6 +301,7 @@ struct Options {
     settings: DetectionSettings,
     tap: Option<Arc<dyn FrameTap>>,
     pace: Option<Duration>,
+    asked: Option<Receiver<()>>,
 }
 
 fn engine(workers: usize) -> NativeEngine {
@@ -322,7 +329,11 @@ fn start_with(engine: &NativeEngine, model: Arc<ArcSwap<FakeDetector>>, steps: V
         sender,
         options.tap,
     );
-    let handle = engine.begin(stream, move |_| Ok(Box::new(Script::new(steps, options.pace)) as Box<_>), events_sender);
+    let handle = engine.begin(
+        stream,
+        move |_| Ok(Box::new(Script::new(steps, options.pace, options.asked)) as Box<_>),
+        events_sender,
+    );
     Running { frames, events, telemetry, handle }
 }
 

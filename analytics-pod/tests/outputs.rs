@@ -1,0 +1,76 @@
+//! Where a run's observations, figures and log go, with the real program.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_analytics-pod"))
+        .args(["run", "sim://street?seed=3", "--listen", "127.0.0.1:0", "--max-duration", "3s"])
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_output_has_every_observation() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(
+        folder.path(),
+        &[
+            "--output=stdout",
+            "--output=file:out/observations.jsonl",
+            "--output=frames:frames",
+            "--stats-file=worker_stats.json",
+            "--log-file=pod.log",
+        ],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = lines(&String::from_utf8(output.stdout).unwrap());
+    assert!(printed.len() > 5, "{}", printed.len());
+    let filed = fs::read_to_string(folder.path().join("out/observations.jsonl")).unwrap();
+    assert_eq!(lines(&filed), printed);
+
+    let objects = |line: &Value| line["objects"].as_array().unwrap().len();
+    let source = printed[0]["source"].as_str().unwrap();
+    let files = fs::read_dir(folder.path().join("frames/default").join(source)).unwrap().count();
+    assert_eq!(files, printed.iter().filter(|line| objects(line) > 0).count());
+
+    let stats = fs::read_to_string(folder.path().join("worker_stats.json")).unwrap();
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(stats["frames"], printed.len());
+    assert_eq!(stats["detections"], printed.iter().map(objects).sum::<usize>());
+    assert_eq!((&stats["errors"], &stats["reconnects"]), (&0.into(), &0.into()));
+    assert!(stats["latencyMs"]["p95"].as_f64().unwrap() > 0.0);
+    assert!(stats["lastFrame"].as_str().unwrap() <= stats["end"].as_str().unwrap());
+
+    let log = lines(&fs::read_to_string(folder.path().join("pod.log")).unwrap());
+    assert!(log.iter().any(|line| line["message"] == "source added"), "{log:?}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("taken"), "").unwrap();
+    for (argument, field) in [
+        ("--output=file:taken/observations.jsonl", "--output"),
+        ("--output=frames:taken/frames", "--output"),
+        ("--log-file=taken/pod.log", "--log-file"),
+    ] {
+        let output = run(folder.path(), &[argument]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.lines().count() == 1 && said.contains(field) && said.contains("taken/"), "{said}");
+    }
+}
