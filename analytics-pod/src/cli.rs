@@ -83,7 +83,7 @@ pub struct RunArgs {
 
     /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage and hang,
     /// in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view"])]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view", "outputs"])]
     pub chaos: Option<u64>,
 
     /// How many times a simulated camera fails; each kind of fault comes equally often.
@@ -93,7 +93,7 @@ pub struct RunArgs {
 
     /// How to print the report of `--chaos`.
     #[arg(long, value_enum, default_value_t, requires = "chaos")]
-    pub output: OutputFormat,
+    pub chaos_report: OutputFormat,
 
     /// Where metrics and probes are served.
     #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
@@ -291,6 +291,11 @@ fn resolution(text: &str) -> Result<(u32, u32), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 
     #[test]
     fn outputs_are_read() {

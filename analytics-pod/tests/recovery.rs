@@ -164,7 +164,7 @@ fn every_fault_is_seen_named_and_overcome() {
     }
     let faults = env::var("VISION_TEST_CHAOS_FAULTS").unwrap_or_else(|_| "7".to_owned());
     let run = Command::new(pod)
-        .args(["run", "--chaos", "4", "--chaos-faults", &faults, "--output", "json"])
+        .args(["run", "--chaos", "4", "--chaos-faults", &faults, "--chaos-report", "json"])
         .output()
         .unwrap();
     let log = String::from_utf8_lossy(&run.stderr);

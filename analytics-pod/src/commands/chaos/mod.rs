@@ -109,7 +109,7 @@ pub async fn run(args: &RunArgs, seed: u64, stop: &StopRequest) -> Result<ExitCo
         Err(ChaosError::NoStreams) => return Err(model_failure.map_or(ChaosError::NoStreams, ChaosError::NoModel)),
         directed => directed?,
     };
-    match args.output {
+    match args.chaos_report {
         OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         OutputFormat::Table => print!("{}", report.to_table()),
     }
