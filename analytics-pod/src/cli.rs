@@ -85,6 +85,20 @@ pub struct RunArgs {
     #[arg(long)]
     pub require_detections: bool,
 
+    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage and hang,
+    /// in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view", "outputs"])]
+    pub chaos: Option<u64>,
+
+    /// How many times a simulated camera fails; each kind of fault comes equally often.
+    #[arg(long, value_name = "COUNT", default_value_t = 14, requires = "chaos",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub chaos_faults: u32,
+
+    /// How to print the report of `--chaos`.
+    #[arg(long, value_enum, default_value_t, requires = "chaos")]
+    pub chaos_report: OutputFormat,
+
     /// Where the HTTP API, its page `/docs`, metrics and probes are served.
     #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
@@ -291,6 +305,11 @@ fn resolution(text: &str) -> Result<(u32, u32), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 
     #[test]
     fn outputs_are_read() {

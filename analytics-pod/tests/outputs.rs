@@ -9,15 +9,21 @@ use std::{
 
 use serde_json::Value;
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+/// `analytics-pod run`, in `folder` and with its state there.
+fn pod(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_analytics-pod"))
-        .args(["run", "sim://street?seed=3", "--listen", "127.0.0.1:0", "--max-duration", "3s"])
+        .args(["run", "--listen", "127.0.0.1:0"])
         .args(arguments)
         .current_dir(folder)
         .env("VISION_STATE_FOLDER", folder.join("state"))
         .env_remove("RUST_LOG")
         .output()
         .unwrap()
+}
+
+/// Three seconds of a street.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    pod(folder, &[&["sim://street?seed=3", "--max-duration", "3s"], arguments].concat())
 }
 
 fn lines(text: &str) -> Vec<Value> {
@@ -73,5 +79,27 @@ fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.lines().count() == 1 && said.contains(field) && said.contains("taken/"), "{said}");
+    }
+}
+
+#[test]
+fn a_run_ends_when_all_that_a_command_line_names_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = pod(folder.path(), &["sim://street?seed=3&fps=30&frames=20"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let frames: Vec<_> =
+        lines(&String::from_utf8(output.stdout).unwrap()).iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    assert_eq!(frames.last(), Some(&19), "the last frames are not lost: {frames:?}");
+}
+
+#[test]
+fn a_model_that_cannot_be_opened_ends_a_run_of_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("broken.onnx"), "no model").unwrap();
+    for model in ["yolo", "broken.onnx"] {
+        let output = pod(folder.path(), &["sim://street?seed=3", "--model", model]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("error: --model: "), "{said}");
     }
 }

@@ -25,11 +25,11 @@ pub use detection_model::{
 pub use duration::{Duration, ParseDurationError};
 pub use generate::{GenerateError, definitions, manifests};
 pub use schema::expectation;
-pub use uri::{KNOWN_SCHEMES, Scheme};
+pub use uri::{KNOWN_SCHEMES, RTP_ENCODINGS, Scheme};
 pub use validate::Violation;
 pub use video_source::{
-    Binding, Detection, ModelRef, Protocol, Recovery, SecretRef, StreamState, Tracking, Transport, VideoSource,
-    VideoSourceSpec, VideoSourceStatus,
+    Binding, Capture, CaptureFormat, Detection, ModelRef, Protocol, Recovery, SecretRef, StreamState, Tracking,
+    Transport, VideoSource, VideoSourceSpec, VideoSourceStatus,
 };
 
 /// The API group of both kinds.

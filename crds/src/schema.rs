@@ -3,7 +3,7 @@
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::{duration, validate::Bounds};
+use crate::{duration, uri, validate::Bounds};
 
 /// What the patterns of the schemas expect, in words.
 const PATTERNS: &[(&str, &str)] = &[
@@ -93,6 +93,16 @@ pub(crate) fn channel_deviations(_: &mut SchemaGenerator) -> Schema {
         "minItems": 3,
         "maxItems": 3,
         "items": { "type": "number", "format": "double", "minimum": 0.000_001, "maximum": 1000 },
+    })
+}
+
+/// URIs, each under the same rules as a source's first one.
+pub(crate) fn fallback_uris(_: &mut SchemaGenerator) -> Schema {
+    let rules = uri::RULES.map(|check| serde_json::json!({ "rule": check.rule, "message": check.message }));
+    json_schema!({
+        "type": "array",
+        "maxItems": 8,
+        "items": { "type": "string", "minLength": 1, "maxLength": 2048, "x-kubernetes-validations": rules },
     })
 }
 

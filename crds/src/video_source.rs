@@ -20,8 +20,20 @@ const BACKOFF: Bounds = Bounds::new(10, 3_600_000);
 const INTERVAL: Bounds = Bounds::new(1, 86_400_000);
 
 const CREDENTIALS_NEED_SERVER: Check = Check {
-    rule: "!has(self.credentialsSecretRef) || self.uri.matches('^(rtsp|rtsps|http|https)://')",
-    message: "credentialsSecretRef works with rtsp, rtsps, http and https only: remove it",
+    rule: "!has(self.credentialsSecretRef) || self.uri.matches('^(rtsp|rtsps|http|https|srt)://') || \
+           (has(self.fallbackURIs) && size(self.fallbackURIs) > 0)",
+    message: "credentialsSecretRef works with rtsp, rtsps, http, https and srt only: remove it",
+};
+
+const CAPTURE_NEEDS_DEVICE: Check = Check {
+    rule: "!has(self.capture) || self.uri.startsWith('v4l2:') || \
+           (has(self.fallbackURIs) && size(self.fallbackURIs) > 0)",
+    message: "capture is for v4l2 devices only: remove it",
+};
+
+const WIDTH_WITH_HEIGHT: Check = Check {
+    rule: "has(self.width) == has(self.height)",
+    message: "width and height belong together: write both or none",
 };
 
 const FPS_OR_INTERVAL: Check = Check {
@@ -76,24 +88,38 @@ const NEW_BINDING_NEW_EPOCH: Check = Check {
     validation = &EPOCH_NEVER_DECREASES
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = &CREDENTIALS_NEED_SERVER)]
+#[x_kube(validation = &CREDENTIALS_NEED_SERVER, validation = &CAPTURE_NEEDS_DEVICE)]
 pub struct VideoSourceSpec {
-    /// Where the video is: `rtsp://`, `rtsps://`, `http://`, `https://`, `file:`, `sim://street?seed=1` or
-    /// `test://smpte`. Must not hold a user name or password.
+    /// Where the video is: `rtsp://`, `rtsps://`, `http://`, `https://`, `udp://0.0.0.0:5004` (MPEG-TS),
+    /// `rtp://0.0.0.0:5004?encoding=H264&payload=96`, `srt://host:9000`, `v4l2:///dev/video0`, `file:`,
+    /// `sim://street?seed=1` or `test://smpte`. Must not hold a user name, password or passphrase.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
         validation = &uri::SCHEME,
+        validation = &uri::BUILT_IN,
         validation = &uri::NO_LOGIN,
+        validation = &uri::NO_PASSPHRASE,
         validation = &uri::HOST,
+        validation = &uri::PORT,
+        validation = &uri::RTP_ENCODING,
         validation = &uri::CLEAN
     )]
     pub uri: String,
-    /// The Secret with the source's login, in the same namespace.
+    /// Other places of the same view, such as a camera's second stream or a recorder: tried in turn when the one before
+    /// fails, and then the first again. While one of these streams, `uri` is asked from time to time without disturbing
+    /// it, and taken again once it answers.
+    #[serde(default, rename = "fallbackURIs", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::fallback_uris")]
+    pub fallback_uris: Vec<String>,
+    /// The Secret with the source's login, in the same namespace. Of an SRT stream its password is the passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<SecretRef>,
     /// How to read from the network.
     #[serde(default)]
     pub transport: Transport,
+    /// What a V4L2 device is asked for; absent: what it gives by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
     /// Start a finite input over at its end.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
@@ -124,8 +150,10 @@ impl VideoSourceSpec {
     pub fn new(uri: impl Into<String>, model: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
+            fallback_uris: Vec::new(),
             credentials_secret_ref: None,
             transport: Transport::default(),
+            capture: None,
             repeat: false,
             enabled: true,
             model_ref: ModelRef { name: model.into() },
@@ -136,13 +164,32 @@ impl VideoSourceSpec {
         }
     }
 
+    /// `uri` and the fallbacks, in their order.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        [&self.uri].into_iter().chain(&self.fallback_uris).map(String::as_str)
+    }
+
     /// What the CEL rules of this spec have against it.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         let mut found = Vec::new();
         found.extend(uri::violated(&self.uri).into_iter().map(|message| Violation::new("spec.uri", message)));
-        if self.credentials_secret_ref.is_some() && !uri::has_server(&self.uri) {
+        for (index, fallback) in self.fallback_uris.iter().enumerate() {
+            let field = format!("spec.fallbackURIs[{index}]");
+            found.extend(uri::violated(fallback).into_iter().map(|message| Violation::new(&field, message)));
+        }
+        // With fallbacks any of them may be meant.
+        let is_meant_for = |holds: bool| holds || !self.fallback_uris.is_empty();
+        if self.credentials_secret_ref.is_some() && !is_meant_for(uri::takes_login(&self.uri)) {
             found.push(Violation::new("spec.credentialsSecretRef", CREDENTIALS_NEED_SERVER.message));
+        }
+        if let Some(Capture { width, height, .. }) = self.capture {
+            if !is_meant_for(self.uri.starts_with("v4l2:")) {
+                found.push(Violation::new("spec.capture", CAPTURE_NEEDS_DEVICE.message));
+            }
+            if width.is_some() != height.is_some() {
+                found.push(Violation::new("spec.capture", WIDTH_WITH_HEIGHT.message));
+            }
         }
         LATENCY.check("spec.transport.latency", self.transport.latency, &mut found);
         if self.detection.fps.is_some() && self.detection.interval.is_some() {
@@ -234,6 +281,41 @@ impl Default for Transport {
             insecure_skip_tls_verify: false,
         }
     }
+}
+
+/// What a V4L2 device is asked for. What is absent is the device's to choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &WIDTH_WITH_HEIGHT)]
+pub struct Capture {
+    /// Picture width in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16384))]
+    pub width: Option<i32>,
+    /// Picture height in pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16384))]
+    pub height: Option<i32>,
+    /// Pictures per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub fps: Option<i32>,
+    /// `Auto`, `Raw` or `MJPEG`. Most webcams give their large sizes at full rate as MJPEG only.
+    #[serde(default)]
+    pub format: CaptureFormat,
+}
+
+/// How a V4L2 device gives its pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaptureFormat {
+    /// Whatever the device prefers.
+    #[default]
+    Auto,
+    /// Uncompressed.
+    Raw,
+    /// JPEG pictures.
+    #[serde(rename = "MJPEG")]
+    Mjpeg,
 }
 
 /// What to look for, and how often. What is absent is the model's to say.

@@ -367,7 +367,9 @@ pub(super) fn source(
 /// A spec as it may be shown.
 fn shown_spec(spec: &VideoSourceSpec) -> VideoSourceSpec {
     let mut shown = spec.clone();
-    shown.uri = shown_uri(&spec.uri);
+    for uri in std::iter::once(&mut shown.uri).chain(&mut shown.fallback_uris) {
+        *uri = shown_uri(uri);
+    }
     shown
 }
 

@@ -38,7 +38,7 @@ pub fn from_uris(uris: &[String], model: DesiredModel, folder: &Path) -> Loaded 
         }
         match parsed {
             Ok(parsed) if problems.is_empty() => {
-                let source = DesiredSource::resolve(SourceKey::new(&namespace, &name), &spec, parsed, None);
+                let source = DesiredSource::resolve(SourceKey::new(&namespace, &name), &spec, parsed, Vec::new(), None);
                 loaded.state.specs.insert(source.key.clone(), Arc::new(spec));
                 loaded.state.sources.insert(source.key.clone(), Arc::new(source));
             }

@@ -15,7 +15,7 @@ use crate::{
     engine::DetectionSettings,
     model::ModelInfo,
     observation::SourceKey,
-    source::{Credentials, Input, RtspProtocol, Transport},
+    source::{Credentials, Input, RtspProtocol, Transport, supervisor::Alternatives},
 };
 
 /// The namespace and name of a `DetectionModel`.
@@ -151,6 +151,8 @@ pub struct DesiredSource {
     pub key: SourceKey,
     /// What to read.
     pub input: Input,
+    /// What to read in turn when that fails.
+    pub fallbacks: Vec<url::Url>,
     /// What to detect.
     pub detection: DetectionRequest,
     /// What to detect with.
@@ -164,9 +166,15 @@ pub struct DesiredSource {
 }
 
 impl DesiredSource {
-    /// Resolves a spec that breaks no rule; `uri` is its URI, parsed.
+    /// Resolves a spec that breaks no rule; `uri` and `fallbacks` are its URIs, parsed.
     #[must_use]
-    pub fn resolve(key: SourceKey, spec: &VideoSourceSpec, uri: url::Url, credentials: Option<Credentials>) -> Self {
+    pub fn resolve(
+        key: SourceKey,
+        spec: &VideoSourceSpec,
+        uri: url::Url,
+        fallbacks: Vec<url::Url>,
+        credentials: Option<Credentials>,
+    ) -> Self {
         let transport = Transport {
             protocol: match spec.transport.protocol {
                 Protocol::Auto => RtspProtocol::Auto,
@@ -180,12 +188,22 @@ impl DesiredSource {
         Self {
             model: ModelKey::new(&key.namespace, &spec.model_ref.name),
             key,
-            input: Input { uri, credentials, transport, repeat: spec.repeat },
+            input: Input { uri, credentials, transport, capture: spec.capture, repeat: spec.repeat },
+            fallbacks,
             detection: DetectionRequest::from(&spec.detection),
             tracking: spec.tracking.enabled,
             recovery: RecoveryPolicy::from(&spec.recovery),
             max_connections: spec.max_connections.and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new),
         }
+    }
+
+    /// Every place of the source, in the order in which they are tried. A camera that takes one connection only is not
+    /// asked whether it is back while its second stream is read.
+    #[must_use]
+    pub fn alternatives(&self) -> Alternatives {
+        let fallback = |uri: &url::Url| Input { uri: uri.clone(), ..self.input.clone() };
+        let inputs = [self.input.clone()].into_iter().chain(self.fallbacks.iter().map(fallback)).collect();
+        Alternatives { inputs, ask_first: self.max_connections != NonZeroU32::new(1) }
     }
 }
 
@@ -260,7 +278,8 @@ impl DesiredState {
                 continue;
             };
             let parts = ChangedParts {
-                connection: (&source.input, source.max_connections) != (&before.input, before.max_connections),
+                connection: (&source.input, &source.fallbacks, source.max_connections)
+                    != (&before.input, &before.fallbacks, before.max_connections),
                 recovery: source.recovery != before.recovery,
                 detection: source.detection != before.detection,
                 tracking: source.tracking != before.tracking,

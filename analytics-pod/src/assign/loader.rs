@@ -264,18 +264,24 @@ impl Round {
             }
             found
         });
-        let uri = parse_uri(&spec.uri, &placed.origin.folder);
-        if let Err(problem) = &uri
-            && placed.usable
-        {
-            errors.push(placed.error("spec.uri", format!("is not a valid URI: {problem}"), None));
+        let mut uris = Vec::new();
+        for (index, uri) in spec.uris().enumerate() {
+            match parse_uri(uri, &placed.origin.folder) {
+                Ok(uri) => uris.push(uri),
+                Err(problem) if placed.usable => {
+                    let field =
+                        index.checked_sub(1).map_or("spec.uri".to_owned(), |at| format!("spec.fallbackURIs[{at}]"));
+                    errors.push(placed.error(&field, format!("is not a valid URI: {problem}"), None));
+                }
+                Err(_) => return Err(errors),
+            }
         }
-        let Ok(uri) = uri else { return Err(errors) };
-        if !errors.is_empty() {
+        if !errors.is_empty() || uris.is_empty() {
             return Err(errors);
         }
+        let uri = uris.remove(0);
         let key = SourceKey { namespace: placed.id.namespace.clone(), name: placed.id.name.clone() };
-        Ok(spec.enabled.then(|| DesiredSource::resolve(key, spec, uri, credentials)))
+        Ok(spec.enabled.then(|| DesiredSource::resolve(key, spec, uri, uris, credentials)))
     }
 
     fn find(&self, from: &Placed, kind: Kind, name: &str) -> Option<&Placed> {

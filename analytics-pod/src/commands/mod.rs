@@ -1,10 +1,12 @@
 //! One file per command: each parses nothing and wires the rooms for its purpose.
 
 pub mod bench;
+pub mod chaos;
 pub mod check;
 pub mod detect;
 mod models;
 pub mod run;
+mod simulator;
 
 use std::{
     process,

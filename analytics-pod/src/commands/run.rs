@@ -14,13 +14,13 @@ use tokio::{sync::watch::Receiver as Changed, time::sleep};
 use tracing::{error, info, warn};
 
 use super::{
-    StopRequest,
+    StopRequest, chaos,
     models::{self, ModelArgumentError},
 };
 use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},
     assign::{
-        self, DesiredModel, DesiredState, Loaded, Loader, Watch, WatchError,
+        self, DesiredModel, DesiredState, Loaded, Loader, ModelKey, Watch, WatchError,
         rest::{FolderError, Registry, StateFolder, default_folder},
     },
     cli::{OutputTarget, RunArgs},
@@ -57,6 +57,9 @@ pub enum RunError {
     /// The model of a command line cannot be used.
     #[error(transparent)]
     Model(#[from] ModelArgumentError),
+    /// The model of a command line cannot be opened.
+    #[error("--model: {0}")]
+    ModelUnavailable(String),
     /// A folder cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -72,6 +75,9 @@ pub enum RunError {
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// `--chaos` cannot be run.
+    #[error("--chaos: {0}")]
+    Chaos(#[from] chaos::ChaosError),
     /// A source ended without having reported an object.
     #[error("--require-detections: no object was reported by {0}")]
     NoDetections(String),
@@ -104,9 +110,13 @@ pub enum RunError {
 /// # Errors
 /// Why it cannot start, or what went wrong by the end.
 pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
+    if let Some(seed) = args.chaos {
+        return Ok(chaos::run(args, seed, stop).await?);
+    }
     let telemetry = Arc::new(Telemetry::default());
     let token = args.api_token_file.as_deref().map(Token::read).transpose()?;
     let (declared, mut watch) = desired_at_start(args)?;
+    let named_model = declared.models.keys().next().filter(|_| !args.uris.is_empty()).cloned();
     let sinks = sinks(args)?;
     let registry = Arc::new(registry(args, declared)?);
     let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
@@ -135,12 +145,13 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     pod.apply(registry.snapshot().merged.state.clone());
     health.set_started();
 
-    follow(args, stop, &mut pod, (&registry, changes), watch.as_mut()).await;
+    let followed = follow(args, stop, &mut pod, (&registry, changes), watch.as_mut(), named_model).await;
 
     health.set_stopping();
     let end = pod.shut_down().await;
     server.stop(SERVER_TIMEOUT).await;
     drop(view);
+    followed?;
     let summary = Summary::of(&telemetry);
     eprint!("{summary}");
     if let Some(path) = &args.stats_file {
@@ -158,14 +169,16 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows the manifests and the requests until there is a reason to end.
+/// Follows the manifests and the requests until there is a reason to end. Only what a command line names, together with
+/// `named_model`, can come to an end or fail: folders and requests may bring new sources and mend models.
 async fn follow(
     args: &RunArgs,
     stop: &StopRequest,
     pod: &mut Pod,
     (registry, mut changes): (&Registry, Changed<()>),
     mut watch: Option<&mut Watch>,
-) {
+    named_model: Option<ModelKey>,
+) -> Result<(), RunError> {
     let deadline = async {
         match args.max_duration {
             Some(duration) => sleep(duration).await,
@@ -174,8 +187,6 @@ async fn follow(
     };
     tokio::pin!(deadline);
     let mut outputs = pod.output_failures();
-    // Only what a command line names can come to an end: folders and requests may bring new sources.
-    let may_finish = !args.uris.is_empty();
     loop {
         let change = async {
             match watch.as_mut() {
@@ -184,16 +195,24 @@ async fn follow(
             }
         };
         tokio::select! {
-            () = stop.requested() => return,
-            () = &mut deadline => return,
-            Ok(()) = outputs.changed() => return,
+            () = stop.requested() => return Ok(()),
+            () = &mut deadline => return Ok(()),
+            Ok(()) = outputs.changed() => return Ok(()),
             Some(loaded) = change => {
                 report(&loaded);
                 // A change by request may be on its way to the disk.
                 tokio::task::block_in_place(|| registry.declare(loaded.state));
             }
             Ok(()) = changes.changed() => pod.apply(registry.snapshot().merged.state.clone()),
-            () = sleep(FINISHED_POLL), if may_finish && pod.is_finished() => return,
+            () = sleep(FINISHED_POLL), if named_model.is_some() => {
+                if pod.is_finished() {
+                    return Ok(());
+                }
+                let state = named_model.as_ref().and_then(|model| pod.models().state(model)).unwrap_or_default();
+                if let (None, Some(failure)) = (state.ready, state.failure) {
+                    return Err(RunError::ModelUnavailable(failure.to_string()));
+                }
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     observation::{SourceKey, StreamIdentity},
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
     source::{
-        Pacing, printable_uri,
+        Failure, Pacing, Reason, printable_uri,
         supervisor::{Outcome, Recovery, supervise},
     },
     telemetry::{StreamTelemetry, Telemetry},
@@ -131,6 +131,7 @@ impl Pod {
                 self.remove(&source.key);
                 self.add(source);
             } else if let Some(running) = self.running.get(&source.key) {
+                info!(source = %source.key, model = %source.model, "source changed; its connection stays");
                 let model = self.models.watch(&source.model);
                 running.task_of.send_replace(Task { desired: source, model });
             }
@@ -274,10 +275,10 @@ impl Supervised {
         let first = models.borrow_and_update().ready.clone().unwrap_or(first);
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
-        let attempt = |events| {
+        let attempt = |input, events| {
             ready(Ok(Attempt {
                 stream: Arc::clone(&self.stream),
-                input: desired.input.clone(),
+                input,
                 pacing: self.pacing,
                 detection: Arc::clone(&settings),
                 model: Arc::clone(&model),
@@ -289,7 +290,8 @@ impl Supervised {
         };
         let engine = Arc::clone(&self.engine);
         let recovery = recovery_of(&desired);
-        let supervised = supervise(engine, &self.stream.key, recovery, &self.telemetry, &self.cancel, attempt);
+        let places = desired.alternatives();
+        let supervised = supervise(engine, &self.stream.key, recovery, places, &self.telemetry, &self.cancel, attempt);
         tokio::pin!(supervised);
         let mut told = self.told.clone();
         loop {
@@ -319,16 +321,26 @@ impl Supervised {
         self.published.set(&self.stream.key, &output_of(&self.told.borrow().desired));
     }
 
-    /// The model once it is open; `None` where the source is cancelled before.
+    /// The model once it is open; `None` where the source is cancelled before. Until then the source tells what it waits
+    /// for.
     async fn first_model(&mut self) -> Option<Arc<Model>> {
+        let mut told_of: Option<Arc<str>> = None;
         loop {
             let mut model = self.told.borrow_and_update().model.clone();
-            let ready = model.wait_for(|state| state.ready.is_some());
+            let ModelState { ready, failure } = model.borrow_and_update().clone();
+            if ready.is_some() {
+                return ready;
+            }
+            if let Some(failure) = failure.filter(|failure| told_of.as_ref() != Some(failure)) {
+                self.telemetry.set_last_failure(Failure::new(Reason::ModelUnavailable, &*failure));
+                told_of = Some(failure);
+            }
             tokio::select! {
                 () = self.cancel.cancelled() => return None,
                 // The source may be told to use another model.
                 Ok(()) = self.told.changed() => {}
-                state = ready => return state.ok()?.ready.clone(),
+                Ok(()) = model.changed() => {}
+                else => return None,
             }
         }
     }

@@ -14,6 +14,8 @@ use super::{Failure, Reason, bounded::within, origin::Origin};
 pub(super) const UNSUPPORTED_TRANSPORT: u32 = 461;
 /// For telling why a connection failed.
 const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(3);
+/// For the connection alone: the first try has waited for seconds already.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What GStreamer says of a failure.
 #[derive(Clone, Debug)]
@@ -99,6 +101,7 @@ fn by_status(status: u32, origin: &Origin) -> Failure {
         403 => (Reason::PermissionDenied, "the server forbids access; check the account's rights and the path"),
         404 | 410 => (Reason::NotFound, "the server has no such stream; check the path of the URI"),
         408 | 504 => (Reason::Timeout, "the server took too long"),
+        454 => (Reason::ConnectionLost, "the server no longer knows the session; it restarted, or ended it"),
         453 | 503 => (Reason::HostUnreachable, "the server is overloaded or has too many viewers"),
         UNSUPPORTED_TRANSPORT => (
             Reason::Unsupported,
@@ -111,8 +114,24 @@ fn by_status(status: u32, origin: &Origin) -> Failure {
 
 /// Where GStreamer's error code says less than its words.
 fn by_text(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
-    let network = origin.address.is_some();
-    Some(if report.mentions(&["udp packets"]) {
+    let network = origin.network;
+    Some(if report.mentions(&["error binding", "bind failed"]) {
+        if report.mentions(&["permission denied"]) {
+            (Reason::PermissionDenied, "this process may not listen on this port; take one above 1023")
+        } else if report.mentions(&["in use"]) {
+            (Reason::PermissionDenied, "another program listens on this port; end it, or take another port")
+        } else {
+            (Reason::NotFound, "this machine has no such address; listen on 0.0.0.0, or on an address that it has")
+        }
+    } else if report.mentions(&["failed to authenticate"]) {
+        (
+            Reason::AuthenticationFailed,
+            "the other side has another passphrase, or none; correct the password in the Secret that \
+             credentialsSecretRef names",
+        )
+    } else if report.mentions(&["v4l2 driver", "not a capture device", "cannot capture", "not an output device"]) {
+        (Reason::NotFound, "the device is none that captures video; see `v4l2-ctl --list-devices`")
+    } else if report.mentions(&["udp packets"]) {
         (
             Reason::NoFrames,
             "the server plays, but no UDP packet arrives; open the firewall or set transport.protocol to TCP",
@@ -143,7 +162,7 @@ fn by_text(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
 }
 
 fn by_resource(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
-    let network = origin.address.is_some();
+    let network = origin.network;
     Some(match report.error.kind::<gst::ResourceError>()? {
         gst::ResourceError::NotFound => (Reason::NotFound, "it is not there"),
         gst::ResourceError::NotAuthorized => (Reason::AuthenticationFailed, "the server refuses access"),
@@ -173,7 +192,7 @@ fn by_stream(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)>
         }
         gst::StreamError::Decrypt | gst::StreamError::DecryptNokey => (Reason::UnsupportedCodec, "it is encrypted"),
         // All that souphttpsrc says of a connection that it could not make, or that broke.
-        gst::StreamError::Failed if origin.address.is_some() => {
+        gst::StreamError::Failed if origin.network => {
             (Reason::ConnectionLost, "the server broke the connection, or did not answer in time")
         }
         gst::StreamError::Failed => (Reason::CorruptStream, "its data cannot be read on"),
@@ -191,7 +210,7 @@ pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
         let addresses = (host.as_str(), port).to_socket_addrs().map_err(|_| Connection::UnknownName)?;
         let mut result = Err(Connection::UnknownName);
         for address in addresses {
-            result = TcpStream::connect_timeout(&address, DIAGNOSIS_TIMEOUT).map_err(Connection::Failed);
+            result = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).map_err(Connection::Failed);
             if result.is_ok() {
                 break;
             }

@@ -67,7 +67,12 @@ const MULTIPARTDEMUX: Element = element("multipartdemux", GOOD, &[]);
 const QTDEMUX: Element = element("qtdemux", GOOD, &[]);
 pub(super) const RTPBIN: Element = element("rtpbin", GOOD, &[]);
 const TSDEMUX: Element = element("tsdemux", BAD, &[]);
-const UDPSRC: Element = element("udpsrc", GOOD, &[]);
+pub(super) const UDPSRC: Element =
+    element("udpsrc", GOOD, &["address", "port", "buffer-size", "timeout", "multicast-iface", "caps"]);
+pub(super) const RTPJITTERBUFFER: Element = element("rtpjitterbuffer", GOOD, &["latency", "drop-on-latency"]);
+pub(super) const SRTSRC: Element =
+    element("srtsrc", BAD, &["uri", "mode", "latency", "streamid", "passphrase", "pbkeylen"]);
+pub(super) const V4L2SRC: Element = element("v4l2src", GOOD, &["device"]);
 
 impl Element {
     /// Whether it is installed, with every property.
@@ -139,6 +144,22 @@ pub fn needed(input: &Input) -> Vec<Element> {
         "file" if super::image::is_image(&input.uri) => return Vec::new(),
         "file" => &[FILESRC, PARSEBIN, IDENTITY, APPSINK],
         "http" | "https" => &[SOUPHTTPSRC, PARSEBIN, IDENTITY, APPSINK],
+        "udp" => return vec![UDPSRC, PARSEBIN, TSDEMUX, H264PARSE, H265PARSE, IDENTITY, APPSINK],
+        "srt" => return vec![SRTSRC, PARSEBIN, TSDEMUX, H264PARSE, H265PARSE, IDENTITY, APPSINK],
+        "rtp" => {
+            return vec![
+                UDPSRC,
+                RTPJITTERBUFFER,
+                RTPH264DEPAY,
+                RTPH265DEPAY,
+                RTPJPEGDEPAY,
+                H264PARSE,
+                H265PARSE,
+                CAPSFILTER,
+                APPSINK,
+            ];
+        }
+        "v4l2" => return vec![V4L2SRC, CAPSFILTER, APPSINK],
         "test" => return vec![VIDEOTESTSRC, CAPSFILTER, APPSINK],
         _ => return Vec::new(),
     };
@@ -170,9 +191,19 @@ mod tests {
             ("https://host/live.m3u8?token=1", "hlsdemux"),
             ("http://host/camera.mjpg", "multipartdemux"),
             ("test://smpte", "videotestsrc"),
+            ("udp://0.0.0.0:5004", "tsdemux"),
+            ("rtp://0.0.0.0:5004?encoding=H264", "rtpjitterbuffer"),
+            ("srt://host:9000", "srtsrc"),
+            ("v4l2:///dev/video0", "v4l2src"),
         ] {
             let uri = url::Url::parse(uri).unwrap();
-            let needed = needed(&Input { uri, credentials: None, transport: Transport::default(), repeat: false });
+            let needed = needed(&Input {
+                uri,
+                credentials: None,
+                transport: Transport::default(),
+                capture: None,
+                repeat: false,
+            });
             assert!(needed.iter().any(|element| element.name == some), "{needed:?}");
             for element in needed {
                 assert_eq!(element.check(), Ok(()));
@@ -180,7 +211,7 @@ mod tests {
         }
         for uri in ["sim://street", "file:///a.jpg"] {
             let uri = url::Url::parse(uri).unwrap();
-            let input = Input { uri, credentials: None, transport: Transport::default(), repeat: false };
+            let input = Input { uri, credentials: None, transport: Transport::default(), capture: None, repeat: false };
             assert_eq!(needed(&input), []);
         }
     }

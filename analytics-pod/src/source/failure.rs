@@ -31,6 +31,8 @@ pub enum Reason {
     Unsupported,
     /// A GStreamer element that the input needs is not installed.
     MissingElement,
+    /// The source's model cannot be fetched or opened.
+    ModelUnavailable,
     /// The pipeline failed in a way that has no word of its own.
     PipelineFailed,
 }
@@ -52,6 +54,7 @@ impl Reason {
             Self::ConnectionLost => "ConnectionLost",
             Self::Unsupported => "Unsupported",
             Self::MissingElement => "MissingElement",
+            Self::ModelUnavailable => "ModelUnavailable",
             Self::PipelineFailed => "PipelineFailed",
         }
     }

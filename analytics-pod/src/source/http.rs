@@ -55,4 +55,8 @@ impl Recipe for Http {
             move |source: &gst::Element| playlist || source.query_duration::<gst::format::Bytes>().is_some();
         container::pipeline(source, sink, shared, self.pacing, Box::new(comes_at_once))
     }
+
+    fn is_always_busy(&self) -> bool {
+        true
+    }
 }

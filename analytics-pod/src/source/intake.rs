@@ -43,11 +43,17 @@ impl queue::Unit for AccessUnit {
 /// What a round of an input has delivered so far.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    arrived: AtomicU64,
     units: AtomicU64,
     end_ns: AtomicU64,
 }
 
 impl Progress {
+    /// Access units, those included that came before the first key frame.
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived.load(Relaxed)
+    }
+
     /// Access units that a decoder can use.
     pub(super) fn units(&self) -> u64 {
         self.units.load(Relaxed)
@@ -114,6 +120,7 @@ impl Intake {
         let Some(mut buffer) = sample.buffer_owned() else { return (format, None) };
         // Now `buffer` is the only reference, and its timestamps can be set without copying it.
         drop(sample);
+        self.progress.arrived.fetch_add(1, Relaxed);
         let number = self.telemetry.count_received(buffer.size());
         let captured = self.captured(&buffer);
         let Headers { key_frame, intra, disposable } = self.headers(&buffer);

@@ -7,6 +7,7 @@ mod arrivals;
 mod bounded;
 mod classify;
 mod container;
+mod datagrams;
 pub mod elements;
 mod failure;
 mod file;
@@ -21,13 +22,17 @@ mod pipelines;
 mod playback;
 mod queue;
 mod reader;
+mod rtp;
 mod rtsp;
 mod sim;
+mod srt;
 pub mod supervisor;
 mod test_pattern;
+mod v4l2;
 
 use std::{sync::Arc, time::Duration};
 
+use crds::Capture as CaptureRequest;
 pub use failure::{Failure, Reason};
 use gstreamer as gst;
 pub use origin::printable_uri;
@@ -36,11 +41,8 @@ use self::reader::Reader;
 use crate::{observation::Capture, telemetry::StreamTelemetry};
 
 /// Schemes that [`open`] reads.
-pub const BUILT_IN_SCHEMES: [&str; 7] = ["rtsp", "rtsps", "file", "http", "https", "sim", "test"];
-
-/// Schemes of video that this pod does not read.
-const KNOWN_SCHEMES: [&str; 12] =
-    ["rtmp", "rtmps", "srt", "udp", "rtp", "v4l2", "rist", "whep", "webrtc", "ndi", "onvif", "s3"];
+pub const BUILT_IN_SCHEMES: [&str; 11] =
+    ["rtsp", "rtsps", "http", "https", "udp", "rtp", "srt", "v4l2", "file", "sim", "test"];
 
 /// A user name and password, kept out of every log, metric and error.
 #[derive(Clone, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub struct Input {
     pub credentials: Option<Credentials>,
     /// Network settings.
     pub transport: Transport,
+    /// What a V4L2 device is asked for.
+    pub capture: Option<CaptureRequest>,
     /// Start a finite input over at its end.
     pub repeat: bool,
 }
@@ -175,16 +179,19 @@ pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> 
         "file" => Box::new(Reader::open(file::VideoFile::new(input, pacing), input, pacing, telemetry)?),
         "sim" => Box::new(sim::Street::open(input, pacing, telemetry)?),
         "test" => Box::new(Reader::open(test_pattern::TestPattern::new(input, pacing)?, input, pacing, telemetry)?),
+        "udp" | "rtp" => Box::new(Reader::open(datagrams::Datagrams::new(input, pacing)?, input, pacing, telemetry)?),
+        "srt" => Box::new(Reader::open(srt::Srt::new(input, pacing)?, input, pacing, telemetry)?),
+        "v4l2" => Box::new(Reader::open(v4l2::Device::new(input)?, input, pacing, telemetry)?),
         scheme => {
-            let what = if KNOWN_SCHEMES.contains(&scheme) {
-                "inputs of this kind are known, but not built in"
-            } else {
-                "there is no such kind of input"
+            let message = match crds::Scheme::of(input.uri.as_str()).and_then(crds::Scheme::instead) {
+                Some(instead) => {
+                    format!("{uri}: {scheme}: is known as a kind of input, but not built in: {instead}")
+                }
+                None => {
+                    format!("{uri}: there is no such kind of input; this pod reads {}", BUILT_IN_SCHEMES.join(", "))
+                }
             };
-            return Err(Failure::new(
-                Reason::Unsupported,
-                format!("{uri}: {what}; this pod reads {}", BUILT_IN_SCHEMES.join(", ")),
-            ));
+            return Err(Failure::new(Reason::Unsupported, message));
         }
     })
 }

@@ -23,7 +23,9 @@ pub(super) fn extension(uri: &Url) -> String {
 pub(super) struct Origin {
     /// See [`printable_uri`].
     pub(super) uri: String,
-    /// Where to connect to; `None` for inputs that are not on the network.
+    /// Whether it comes over the network.
+    pub(super) network: bool,
+    /// Where to connect to over TCP; `None` for inputs that are reached otherwise.
     pub(super) address: Option<(String, u16)>,
     /// Whether the input has credentials.
     pub(super) login: bool,
@@ -52,7 +54,8 @@ impl Origin {
             secrets.push(credentials.username.clone());
         }
         secrets.retain(|secret| !secret.is_empty());
-        Self { uri: printable_uri(uri), address, login: input.credentials.is_some(), secrets }
+        let network = address.is_some() || matches!(uri.scheme(), "udp" | "rtp" | "srt");
+        Self { uri: printable_uri(uri), network, address, login: input.credentials.is_some(), secrets }
     }
 
     /// `text`, which others wrote, without URIs and secrets.
@@ -89,6 +92,7 @@ mod tests {
             uri: Url::parse("rtsp://camera/live?token=abc").unwrap(),
             credentials: Some(Credentials { username: "operator".into(), password: "hunter2".into() }),
             transport: Transport::default(),
+            capture: None,
             repeat: false,
         });
         assert_eq!(

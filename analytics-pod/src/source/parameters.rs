@@ -1,4 +1,4 @@
-//! The query of `sim:` and `test:` URIs.
+//! The queries of URIs that are read here rather than by a server.
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{Failure, Reason, printable_uri};
 
-/// Parameters of a generated input. Unlike the queries of cameras they hold no secrets.
+/// Parameters of an input. Unlike the queries that cameras get they hold no secrets.
 pub(super) struct Parameters<'a> {
     uri: &'a Url,
 }
@@ -20,6 +20,12 @@ impl<'a> Parameters<'a> {
                 Err(Self { uri }.refuse(&format!("has no parameter {name}; there are {}", known.join(", "))))
             }
         }
+    }
+
+    /// The text called `name`, if it is given and not empty.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.uri.query_pairs().find(|(key, _)| key == name)?;
+        (!value.is_empty()).then(|| value.into_owned())
     }
 
     /// The number called `name`, if it is given.

@@ -17,6 +17,8 @@ use super::{
 
 /// Elements return from a state change at once or hang in a system call.
 const STATE_CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The message of an udpsrc that has heard nothing for its time-out.
+const UDP_TIMEOUT: &str = "GstUDPSrcTimeout";
 
 /// A failure, with the server's answer where there was one.
 #[derive(Clone, Debug)]
@@ -49,7 +51,12 @@ pub(super) struct Inbox {
     /// What a warning said last; it tells why an endless input ended.
     warning: Option<Failure>,
     missing: Option<String>,
+    /// What a socket's silence means.
+    silence: Option<Box<Silence>>,
 }
+
+/// Asked when a socket has heard nothing for its time-out; a failure ends the round.
+pub(super) type Silence = dyn Fn() -> Option<Failure> + Send + Sync;
 
 /// Between a pipeline's threads, which only ever put something in, and the reader.
 pub(super) struct Shared {
@@ -62,7 +69,14 @@ impl Shared {
     pub(super) fn new(origin: Arc<Origin>, endless: bool) -> Arc<Self> {
         Arc::new(Self {
             origin,
-            inbox: Mutex::new(Inbox { queue: LiveQueue::new(), end: None, endless, warning: None, missing: None }),
+            inbox: Mutex::new(Inbox {
+                queue: LiveQueue::new(),
+                end: None,
+                endless,
+                warning: None,
+                missing: None,
+                silence: None,
+            }),
             changed: Condvar::new(),
         })
     }
@@ -86,6 +100,11 @@ impl Shared {
     pub(super) fn wait<'a>(&self, inbox: MutexGuard<'a, Inbox>, deadline: Instant) -> Option<MutexGuard<'a, Inbox>> {
         let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Some(self.changed.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Asks `silence` each time a socket of the pipeline has heard nothing for its time-out.
+    pub(super) fn on_silence(&self, silence: Box<Silence>) {
+        self.lock().silence = Some(silence);
     }
 
     /// The input turns out to have no end of its own.
@@ -135,6 +154,12 @@ impl Shared {
                 self.lock().warning = Some(failure);
             }
             gst::MessageView::Element(element) => {
+                if element.structure().is_some_and(|structure| structure.name() == UDP_TIMEOUT) {
+                    let failure = self.lock().silence.as_ref().and_then(|silence| silence());
+                    if let Some(failure) = failure {
+                        self.fail(failure);
+                    }
+                }
                 // The message of gst_missing_plugin_message_new(): `name` is for people.
                 if let Some(structure) = element.structure().filter(|structure| structure.name() == "missing-plugin") {
                     let name = structure.get::<String>("name").unwrap_or_else(|_| "this format".to_owned());
@@ -159,7 +184,7 @@ impl Playback {
         pipeline: gst::Pipeline,
         shared: &Arc<Shared>,
         base_time: Option<gst::ClockTime>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Problem> {
         if let Some(bus) = pipeline.bus() {
             let shared = Arc::clone(shared);
             bus.set_sync_handler(move |_, message| {
@@ -176,13 +201,15 @@ impl Playback {
         match within("source-start", STATE_CHANGE_TIMEOUT, move || pipeline.set_state(gst::State::Playing)) {
             Some(Ok(_)) => Ok(playback),
             Some(Err(_)) => Err(match shared.lock().end.take() {
-                Some(End::Failed(problem)) => problem.failure,
-                _ => Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri)),
+                Some(End::Failed(problem)) => problem,
+                _ => Failure::new(Reason::PipelineFailed, format!("{}: the pipeline does not start", playback.uri))
+                    .into(),
             }),
             None => Err(Failure::new(
                 Reason::Timeout,
                 format!("{}: opening it took more than {} s", playback.uri, STATE_CHANGE_TIMEOUT.as_secs()),
-            )),
+            )
+            .into()),
         }
     }
 
@@ -190,7 +217,14 @@ impl Playback {
     pub(super) fn is_idle(&self) -> bool {
         let Some(pipeline) = &self.pipeline else { return true };
         let mut elements = pipeline.iterate_recurse().into_iter().flatten();
-        !elements.any(|element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started))
+        // Playlists are fetched by threads that belong to no pad.
+        let is_adaptive = |element: &gst::Element| {
+            let class = element.factory().and_then(|factory| factory.metadata("klass").map(str::to_owned));
+            class.is_some_and(|class| class.contains("Adaptive"))
+        };
+        let moves =
+            |element: &gst::Element| element.pads().iter().any(|pad| pad.task_state() == gst::TaskState::Started);
+        !elements.any(|element| is_adaptive(&element) || moves(&element))
     }
 
     /// When frames with timestamp 0 were due.

@@ -82,7 +82,7 @@ enum Step {
 }
 
 impl Round {
-    fn begin(reader: &mut Settings, offset: gst::ClockTime, epoch: Option<gst::ClockTime>) -> Result<Self, Failure> {
+    fn begin(reader: &mut Settings, offset: gst::ClockTime, epoch: Option<gst::ClockTime>) -> Result<Self, Problem> {
         let lossless = reader.pacing == Pacing::Lossless;
         let sink = elements::APPSINK.make()?;
         sink.set_property("sync", false);
@@ -93,8 +93,8 @@ impl Round {
         sink.set_property("drop", false);
         let shared = Shared::new(Arc::clone(&reader.origin), reader.recipe.is_endless());
         let Plan { pipeline, arrivals } = reader.recipe.pipeline(&sink, &shared)?;
-        let sink = sink.downcast::<gst_app::AppSink>().map_err(|_| {
-            Failure::new(Reason::MissingElement, "the installed GStreamer element appsink is of a foreign kind")
+        let sink = sink.downcast::<gst_app::AppSink>().map_err(|_| -> Problem {
+            Failure::new(Reason::MissingElement, "the installed GStreamer element appsink is of a foreign kind").into()
         })?;
         let progress = Arc::<Progress>::default();
         let telemetry = Arc::clone(&reader.telemetry);
@@ -216,6 +216,16 @@ fn no_key_frame(origin: &Origin) -> Failure {
     )
 }
 
+fn no_video(origin: &Origin) -> Failure {
+    Failure::new(
+        Reason::CorruptStream,
+        format!(
+            "{}: it ended before a frame of video came; an MP4 file that does not play over HTTP may play as a file",
+            origin.uri
+        ),
+    )
+}
+
 fn unreadable(origin: &Origin) -> Failure {
     Failure::new(
         Reason::CorruptStream,
@@ -251,14 +261,16 @@ impl Reader {
     ) -> Result<Self, Failure> {
         let origin = Arc::new(Origin::new(input));
         let mut settings = Settings { recipe: Box::new(recipe), pacing, origin, telemetry: Arc::clone(telemetry) };
-        let round = Round::begin(&mut settings, gst::ClockTime::ZERO, None)?;
+        let round = Round::begin(&mut settings, gst::ClockTime::ZERO, None);
+        let round = round.map_err(|problem| settings.recipe.explain(problem))?;
         Ok(Self { settings, repeat: input.repeat, round: Some(round), format: None, epoch: None })
     }
 
     /// Ends the current round, then begins the next at `offset`.
     fn begin_round(&mut self, offset: gst::ClockTime) -> Result<(), Failure> {
         self.round = None;
-        self.round = Some(Round::begin(&mut self.settings, offset, self.epoch)?);
+        let round = Round::begin(&mut self.settings, offset, self.epoch);
+        self.round = Some(round.map_err(|problem| self.settings.recipe.explain(problem))?);
         Ok(())
     }
 }
@@ -284,7 +296,12 @@ impl AccessUnits for Reader {
                 }
                 Ok(Step::Ended) => {
                     if round.progress.units() == 0 {
-                        return Err(no_key_frame(&self.settings.origin));
+                        let origin = &self.settings.origin;
+                        return Err(if round.progress.arrived() == 0 {
+                            no_video(origin)
+                        } else {
+                            no_key_frame(origin)
+                        });
                     }
                     if !self.repeat {
                         return Ok(Next::Ended);

@@ -14,11 +14,12 @@ use super::{
     Credentials, Failure, Input, Reason, RtspProtocol, Transport,
     arrivals::Arrivals,
     classify::UNSUPPORTED_TRANSPORT,
-    elements::{self, Element},
+    elements,
     pipelines::{add_linked, builder_failure},
     playback::{Problem, Shared},
     printable_uri,
     reader::{Plan, Recipe},
+    rtp::Encoding,
 };
 
 /// For each answer of the server.
@@ -145,32 +146,12 @@ fn is_video(caps: &gst::Caps) -> bool {
 fn receive(pipeline: &gst::Pipeline, pad: &gst::Pad, sink: &gst::Element, uri: &str) -> Result<(), Failure> {
     let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
     let encoding = caps.structure(0).and_then(|structure| structure.get::<String>("encoding-name").ok());
-    let encoding = encoding.unwrap_or_default().to_ascii_uppercase();
-    let (depayloader, parser) = match encoding.as_str() {
-        "H264" => (elements::RTPH264DEPAY, Some((elements::H264PARSE, "video/x-h264"))),
-        "H265" => (elements::RTPH265DEPAY, Some((elements::H265PARSE, "video/x-h265"))),
-        "JPEG" => (elements::RTPJPEGDEPAY, None),
-        _ => {
-            return Err(Failure::new(
-                Reason::UnsupportedCodec,
-                format!("{uri}: the camera sends {encoding}; set it to H.264, H.265 or MJPEG"),
-            ));
-        }
+    let encoding = encoding.unwrap_or_default();
+    let Some(encoding) = Encoding::named(&encoding) else {
+        return Err(Failure::new(
+            Reason::UnsupportedCodec,
+            format!("{uri}: the camera sends {encoding}; set it to H.264, H.265 or MJPEG"),
+        ));
     };
-    let mut chain = vec![depayloader.make()?];
-    if let Some((parser, media_type)) = parser {
-        chain.extend(access_units(&parser, media_type)?);
-    }
-    add_linked(pipeline, pad, &chain, sink)
-}
-
-/// Asks the depayloader for whole access units, so that the parser need not wait for the next one to see the end of
-/// the last; and lets the parser put parameter sets before every key frame, so that decoding can start at each.
-fn access_units(parser: &Element, media_type: &str) -> Result<[gst::Element; 2], Failure> {
-    let filter = elements::CAPSFILTER.make()?;
-    let caps = gst::Caps::builder(media_type).field("stream-format", "byte-stream").field("alignment", "au").build();
-    filter.set_property("caps", caps);
-    let parser = parser.make()?;
-    parser.set_property("config-interval", -1);
-    Ok([filter, parser])
+    add_linked(pipeline, pad, &encoding.access_units()?, sink)
 }

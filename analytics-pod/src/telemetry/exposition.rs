@@ -119,6 +119,13 @@ fn stream_families(telemetry: &Telemetry) -> Vec<MetricFamily> {
             Family::counter("vision_pod_source_attempts_total", "Attempts at the source, the first included."),
             StreamTelemetry::attempts,
         ),
+        each(
+            Family::gauge(
+                "vision_pod_source_uri_index",
+                "The URI of the attempt under way: 0 is spec.uri, n the n-th of spec.fallbackURIs.",
+            ),
+            |stream| stream.uri_index() as u64,
+        ),
         drops(telemetry),
         failures(telemetry),
         stages(telemetry),
@@ -230,7 +237,7 @@ fn models(telemetry: &Telemetry) -> MetricFamily {
     let models: BTreeSet<_> = sources
         .values()
         .filter_map(|stream| stream.model())
-        .map(|model| (model.name.clone(), model.digest.clone(), format!("{:?}", model.layout)))
+        .map(|model| (model.name.clone(), model.digest.clone(), model.layout.to_string()))
         .collect();
     for (name, digest, layout) in models {
         family.push(vec![label("model", &name), label("digest", &digest), label("layout", &layout)], 1.0);

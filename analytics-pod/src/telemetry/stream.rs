@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -181,6 +181,7 @@ pub struct StreamTelemetry {
     processed: AtomicU64,
     objects: AtomicU64,
     attempts: AtomicU64,
+    uri_index: AtomicUsize,
     drops: [AtomicU64; DropReason::ALL.len()],
     stage_busy_ns: [AtomicU64; Stage::ALL.len()],
     latency_us: Mutex<Histogram<u64>>,
@@ -215,6 +216,7 @@ impl Default for StreamTelemetry {
             processed: AtomicU64::new(0),
             objects: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
+            uri_index: AtomicUsize::new(0),
             drops: Default::default(),
             stage_busy_ns: Default::default(),
             latency_us: Mutex::new(histogram),
@@ -284,6 +286,17 @@ impl StreamTelemetry {
     /// A new attempt at the source begins.
     pub fn count_attempt(&self) {
         self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// The attempt under way is at this URI: 0 is `spec.uri`, n the n-th of `spec.fallbackURIs`.
+    pub fn set_uri_index(&self, index: usize) {
+        self.uri_index.store(index, Relaxed);
+    }
+
+    /// The URI of the attempt under way, or of the last one: 0 is `spec.uri`, n the n-th of `spec.fallbackURIs`.
+    #[must_use]
+    pub fn uri_index(&self) -> usize {
+        self.uri_index.load(Relaxed)
     }
 
     /// `stage` took `time` for a frame.

@@ -105,11 +105,13 @@ pub fn merge(declared: &DesiredState, made: &Made) -> Merged {
             merged.state.models.insert(model.clone(), Arc::new(builtin));
             merged.models.insert(model, Origin::Builtin);
         }
-        // It was parsed when it was made; a program of another version may see it differently.
-        match parse_uri(&source.spec.uri, Path::new("/")) {
-            Ok(uri) => {
+        // They were parsed when they were made; a program of another version may see them differently.
+        let uris = std::iter::once(&source.spec.uri).chain(&source.spec.fallback_uris);
+        match uris.map(|uri| parse_uri(uri, Path::new("/"))).collect::<Result<Vec<_>, _>>() {
+            Ok(mut uris) => {
                 let credentials = source.credentials.clone();
-                let desired = DesiredSource::resolve(key.clone(), &source.spec, uri, credentials);
+                let uri = uris.remove(0);
+                let desired = DesiredSource::resolve(key.clone(), &source.spec, uri, uris, credentials);
                 merged.state.sources.insert(key.clone(), Arc::new(desired));
             }
             Err(problem) => drop(merged.stuck.insert(key.clone(), format!("uri is not a valid URI: {problem}"))),

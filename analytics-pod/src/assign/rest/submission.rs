@@ -119,15 +119,20 @@ pub fn replaced_source(before: &MadeSource, body: &Value, patch: bool) -> Result
         let remedy = "leave it out; a source is renamed by making a new one";
         return Err(vec![FieldError::new(&submission.shown("metadata.name"), problem, remedy)]);
     }
-    if printed(&before.spec.uri).is_some_and(|shown| shown == spec.uri) {
-        spec.uri.clone_from(&before.spec.uri);
+    let hidden: Vec<_> = uris(&before.spec).map(|(_, uri)| (printed(uri), uri.to_owned())).collect();
+    for uri in std::iter::once(&mut spec.uri).chain(&mut spec.fallback_uris) {
+        if let Some((_, whole)) = hidden.iter().find(|(shown, _)| shown.as_ref() == Some(&*uri)) {
+            uri.clone_from(whole);
+        }
     }
     let credentials = match &submission.login {
         Login::Given(credentials) => Some(credentials.clone()),
         Login::Removed => None,
         Login::Unchanged => before.credentials.clone(),
     };
-    if submission.login == Login::Unchanged && credentials.is_some() && server(&spec.uri) != server(&before.spec.uri) {
+    let known: Vec<_> = uris(&before.spec).filter_map(|(_, uri)| server(uri)).collect();
+    let goes_elsewhere = uris(&spec).filter_map(|(_, uri)| server(uri)).any(|server| !known.contains(&server));
+    if submission.login == Login::Unchanged && credentials.is_some() && goes_elsewhere {
         let problem = "was given for another server";
         let remedy = "give it anew for this one, or null for none";
         return Err(vec![FieldError::new("credentials", problem, remedy)]);
@@ -333,13 +338,14 @@ impl Submission {
             let remedy = "give credentials {username, password} instead";
             errors.push(self.error("spec.credentialsSecretRef", "names a Secret, which REST does not reach", remedy));
         }
-        if errors.is_empty() {
-            if spec.uri.starts_with("file:") && !spec.uri.starts_with("file:/") {
+        let usable = errors.is_empty();
+        for (field, uri) in uris(&spec).filter(|_| usable) {
+            if uri.starts_with("file:") && !uri.starts_with("file:/") {
                 let remedy = "write file:///absolute/path";
-                errors.push(self.error("spec.uri", "is a relative path, which starts nowhere over REST", remedy));
-            } else if let Err(problem) = parse_uri(&spec.uri, Path::new("/")) {
+                errors.push(self.error(&field, "is a relative path, which starts nowhere over REST", remedy));
+            } else if let Err(problem) = parse_uri(uri, Path::new("/")) {
                 let remedy = "write it as scheme://host/path";
-                errors.push(self.error("spec.uri", format!("is not a valid URI: {problem}"), remedy));
+                errors.push(self.error(&field, format!("is not a valid URI: {problem}"), remedy));
             }
         }
         if errors.is_empty() { Ok((SourceKey { namespace, name }, spec)) } else { Err(errors) }
@@ -384,8 +390,8 @@ impl Submission {
 
 /// Only what has a server takes a login.
 fn may_log_in(spec: &VideoSourceSpec, has_login: bool) -> Result<(), Vec<FieldError>> {
-    if has_login && server(&spec.uri).is_none() {
-        let remedy = "remove it: only rtsp, rtsps, http and https have one";
+    if has_login && uris(spec).all(|(_, uri)| server(uri).is_none()) {
+        let remedy = "remove it: only rtsp, rtsps, http, https and srt have one";
         return Err(vec![FieldError::new("credentials", "is a login for an input without a server", remedy)]);
     }
     Ok(())
@@ -433,6 +439,13 @@ fn read_login(login: &Value) -> Result<Login, Vec<FieldError>> {
     if errors.is_empty() { Ok(Login::Given(Credentials { username, password })) } else { Err(errors) }
 }
 
+/// Every URI of a source, with the field that it stands in.
+fn uris(spec: &VideoSourceSpec) -> impl Iterator<Item = (String, &str)> {
+    let fallbacks = spec.fallback_uris.iter().enumerate();
+    let fallbacks = fallbacks.map(|(index, uri)| (format!("spec.fallbackURIs[{index}]"), uri.as_str()));
+    std::iter::once(("spec.uri".to_owned(), spec.uri.as_str())).chain(fallbacks)
+}
+
 /// The URI as answers show it.
 fn printed(uri: &str) -> Option<String> {
     url::Url::parse(uri).ok().map(|uri| printable_uri(&uri))
@@ -441,7 +454,7 @@ fn printed(uri: &str) -> Option<String> {
 /// Whom a login would be sent to; `None` for inputs without a server.
 fn server(uri: &str) -> Option<(String, String, Option<u16>)> {
     let uri = url::Url::parse(uri).ok()?;
-    let has_login = ["rtsp", "rtsps", "http", "https"].contains(&uri.scheme());
+    let has_login = ["rtsp", "rtsps", "http", "https", "srt"].contains(&uri.scheme());
     has_login.then(|| {
         let (scheme, host) = (uri.scheme().to_owned(), uri.host_str().unwrap_or_default().to_owned());
         (scheme, host, uri.port_or_known_default())

@@ -38,7 +38,10 @@ fn each_mistake_is_one_error_with_place_and_remedy() {
         ),
         ("k-enum.yaml", &source("enum", "  uri: rtsp://camera/live\n  transport: {protocol: tcp, latency: 50}\n")),
         ("l-duration.yaml", &source("duration", "  uri: sim://street\n  recovery: {stallTimeout: 5 seconds}\n")),
-        ("m-scheme.yaml", &source("scheme", "  uri: v4l2:///dev/video0\n")),
+        (
+            "m-scheme.yaml",
+            &source("scheme", "  uri: whep://host/camera\n  fallbackURIs: [\"onvif://h/\", \"udp://0.0.0.0\"]\n"),
+        ),
         ("n-scheme.yaml", &source("unknown-scheme", "  uri: rtps://camera/live\n")),
         ("o-syntax.yaml", &format!("{}---\nspec: [1\n---\n{}", camera("before"), camera("after"))),
         ("p-missing.yaml", "apiVersion: vision-operator.dev/v1alpha1\nkind: VideoSource\nmetadata: {}\nspec: {}\n"),

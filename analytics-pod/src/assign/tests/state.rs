@@ -11,6 +11,7 @@ use crate::{
     },
     model::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Thresholds},
     observation::SourceKey,
+    source::printable_uri,
 };
 
 fn only(loaded: &Loaded) -> &DesiredSource {
@@ -26,6 +27,7 @@ fn everything_written_is_resolved() {
         source(
             "gate",
             "  uri: rtsp://camera:8554/gate?profile=1
+  fallbackURIs: [\"rtsp://camera:8554/gate?profile=2\", \"file:clip.mp4\"]
   credentialsSecretRef: {name: login}
   transport: {protocol: TCP, latency: 200ms, dropOnLatency: true, insecureSkipTLSVerify: true}
   loop: true
@@ -41,6 +43,11 @@ fn everything_written_is_resolved() {
     let gate = only(&loaded);
     assert_eq!(gate.input.credentials.as_ref().unwrap().username, "admin");
     assert_eq!(gate.input.credentials.as_ref().unwrap().password, "hunter2");
+    let places: Vec<String> = gate.alternatives().inputs.iter().map(|input| printable_uri(&input.uri)).collect();
+    let clip = url::Url::from_file_path(folder.path().join("clip.mp4")).unwrap().to_string();
+    assert_eq!(places, ["rtsp://camera:8554/gate", "rtsp://camera:8554/gate", &clip]);
+    assert!(!gate.alternatives().ask_first, "the camera takes one connection only");
+    let gate = DesiredSource { fallbacks: gate.fallbacks[..1].to_vec(), ..gate.clone() };
     insta::assert_debug_snapshot!(gate);
 }
 

@@ -1,6 +1,5 @@
 //! `analytics-pod bench`: what this machine can do, measured against its floor in the same run.
 
-mod cameras;
 mod counters;
 mod floor;
 mod latency;
@@ -11,7 +10,6 @@ mod round;
 
 use std::{fs, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use cameras::{CameraError, Cameras};
 use counters::Load;
 use floor::{FloorError, Recording};
 use limits::{Limit, LimitError};
@@ -21,6 +19,7 @@ use round::{Round, RoundError, Rounds};
 use super::{
     StopRequest,
     models::{self, ModelArgumentError},
+    simulator::{CameraError, CameraSettings, Cameras},
 };
 use crate::{
     assign::{self, DesiredModel, DesiredSource},
@@ -94,7 +93,7 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let limits = args.limits.iter().map(|text| text.parse()).collect::<Result<Vec<Limit>, _>>()?;
     let baseline = args.compare.as_ref().map(baseline).transpose()?;
     let desired = models::named(&args.model)?;
-    let cameras = if args.uris.is_empty() { Some(tokio::task::block_in_place(|| Cameras::start(args))?) } else { None };
+    let cameras = if args.uris.is_empty() { Some(start(args)?) } else { None };
     let sources = sources(args, cameras.as_ref(), &desired)?;
     let mut bench = Bench { args, desired, sources, cameras, floors: Vec::new() };
     let (load, rounds) = bench.measure(stop).await?;
@@ -116,6 +115,11 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
         eprintln!("{verdict}");
     }
     Ok(if verdicts.iter().all(|verdict| verdict.kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn start(args: &BenchArgs) -> Result<Cameras, CameraError> {
+    let BenchArgs { sources: count, resolution, fps, codec, bframes, .. } = *args;
+    tokio::task::block_in_place(|| Cameras::start(&CameraSettings { count, resolution, fps, codec, bframes }))
 }
 
 fn baseline(path: &PathBuf) -> Result<Report, BenchError> {

@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::{
-    cameras::Cameras,
     counters::{Counters, Load},
     latency::{Latencies, Sendings},
     probe::{BarcodeProbe, FRAME_NUMBER},
@@ -21,7 +20,7 @@ use super::{
 };
 use crate::{
     assign::{DesiredModel, DesiredSource, DesiredState},
-    commands::StopRequest,
+    commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
     observation::Observation,
     pod::{Pod, PodSettings},

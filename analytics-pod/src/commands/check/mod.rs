@@ -14,7 +14,7 @@ use crate::{
     engine::native,
     model::{Model, ModelInfo},
     pod::open_model,
-    source::{self, Next, Pacing, elements, printable_uri},
+    source::{self, Input, Next, Pacing, elements, printable_uri},
     telemetry::StreamTelemetry,
 };
 
@@ -49,7 +49,11 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
     for problem in &loaded.errors {
         findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
     }
-    if !args.files.is_empty() && loaded.errors.is_empty() {
+    let nothing = loaded.state.sources.is_empty() && loaded.state.models.is_empty() && loaded.state.disabled.is_empty();
+    if !args.files.is_empty() && loaded.errors.is_empty() && nothing {
+        let named = args.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        findings.push(Finding::bad("manifest", named, "there is no VideoSource and no DetectionModel in it"));
+    } else if !args.files.is_empty() && loaded.errors.is_empty() {
         let count =
             format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
         findings.push(Finding::good("manifest", "all", count));
@@ -60,7 +64,8 @@ fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
 /// Every element that decoding and the sources need; without sources, those that every pod needs.
 fn elements(desired: &DesiredState) -> Vec<Finding> {
     let mut needed = BTreeMap::new();
-    let of_sources = desired.sources.values().flat_map(|source| elements::needed(&source.input));
+    let inputs = desired.sources.values().flat_map(|source| source.alternatives().inputs);
+    let of_sources = inputs.flat_map(|input| elements::needed(&input));
     for element in native::elements().into_iter().chain(of_sources) {
         needed.insert(element.name, element);
     }
@@ -91,7 +96,7 @@ fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<Model
 fn describe(info: &ModelInfo) -> String {
     let input = &info.input;
     format!(
-        "{}\nopset {}; {}\nlayout {:?}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
+        "{}\nopset {}; {}\nlayout {}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
         info.digest,
         info.opset,
         info.tensors.join("; "),
@@ -117,12 +122,15 @@ fn sources(
     }
     for (key, source) in &desired.sources {
         let name = key.to_string();
-        let outcome = if args.self_test {
+        let unknown_class = models.get(&source.model).and_then(|model| source.detection.settings(model.info()).err());
+        let outcome = if let Some(problem) = unknown_class {
+            Err(format!("spec.detection.classes: {problem}"))
+        } else if args.self_test {
             match models.get(&source.model) {
                 Some(model) => self_test::first_frame(source, model),
                 None => Err("its model cannot be used".to_owned()),
             }
-        } else if args.connect {
+        } else if args.connect || is_part_of_the_program(&source.input) {
             connect(source)
         } else {
             Ok(format!("{}, not asked (--connect asks it)", printable_uri(&source.input.uri)))
@@ -132,6 +140,11 @@ fn sources(
             Err(problem) => Finding::bad("source", name, problem),
         });
     }
+}
+
+/// Whether asking the source costs nothing and disturbs nobody.
+fn is_part_of_the_program(input: &Input) -> bool {
+    matches!(input.uri.scheme(), "sim" | "test")
 }
 
 /// Waits for the first access unit.

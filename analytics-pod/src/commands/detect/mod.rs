@@ -190,7 +190,7 @@ impl<'a> Detector<'a> {
                 epoch: self.session,
                 session: self.session,
             }),
-            input: Input { uri, credentials: None, transport: Transport::default(), repeat: false },
+            input: Input { uri, credentials: None, transport: Transport::default(), capture: None, repeat: false },
             pacing: Pacing::Lossless,
             detection: self.settings.clone(),
             model: Arc::new(ArcSwap::new(self.model.clone())),

@@ -27,8 +27,12 @@ use crate::{
 const POLL: Duration = Duration::from_millis(100);
 /// A source that gives this many access units over this long and not one picture is broken. The number is past what
 /// any decoder holds back (16 pictures in H.264 and H.265), the time past a short disturbance.
-const HOPELESS_UNITS: u64 = 40;
+const HOPELESS_UNITS: u64 = 20;
 const HOPELESS_TIME: Duration = Duration::from_secs(3);
+/// Where pictures have come before, the decoder is known to hold back few: this many access units over this long in vain
+/// are enough. A camera that sends garbage sends few whole access units.
+const LOST_UNITS: u64 = 5;
+const LOST_TIME: Duration = Duration::from_secs(4);
 /// How long a source may go without a key frame before it counts as broken: cameras send one every 10 s at the least.
 const KEY_FRAME_TIME: Duration = Duration::from_secs(20);
 /// A key frame presented this much before what came last begins a new round of a file that repeats.
@@ -59,10 +63,18 @@ struct Barren {
     since: Option<(Instant, Option<gst::ClockTime>)>,
     lasting: Duration,
     ever_fruitful: bool,
+    /// How well it went lately: pictures add to it, access units take from it.
+    credit: u32,
 }
 
 impl Barren {
+    /// What a picture adds: two fields may make one picture.
+    const PICTURE: u32 = 3;
+    /// More than one picture in garbage that a decoder takes for one.
+    const WELL: u32 = 4;
+
     fn unit(&mut self, time: Option<gst::ClockTime>) {
+        self.credit = self.credit.saturating_sub(1);
         self.units += 1;
         let (arrived, first) = *self.since.get_or_insert((Instant::now(), time));
         let presented = time.zip(first).map_or(Duration::ZERO, |(time, first)| time.saturating_sub(first).into());
@@ -70,7 +82,11 @@ impl Barren {
     }
 
     fn picture(&mut self) {
-        *self = Self { ever_fruitful: true, ..Self::default() };
+        self.ever_fruitful = true;
+        self.credit = (self.credit + Self::PICTURE).min(Self::PICTURE + Self::WELL);
+        if self.credit >= Self::WELL {
+            *self = Self { ever_fruitful: true, credit: self.credit, ..Self::default() };
+        }
     }
 }
 
@@ -178,9 +194,9 @@ impl<'a> Attempt<'a> {
             self.newest = None;
         }
         self.newest = self.newest.max(time);
-        self.barren.unit(time);
         if self.awaiting_key_frame {
             if !unit.key_frame && self.caps.as_ref().is_some_and(|caps| needs_key_frame(caps)) {
+                self.barren.unit(time);
                 self.dropped(DropReason::AwaitingKeyFrame, 1);
                 return self.hopeless(KEY_FRAME_TIME, "no key frame has come");
             }
@@ -190,6 +206,7 @@ impl<'a> Attempt<'a> {
             self.dropped(DropReason::NotReferenced, 1);
             return Ok(());
         }
+        self.barren.unit(time);
         let lost = self.pending.put(time.map(gst::ClockTime::nseconds), unit.number, unit.captured);
         self.dropped(DropReason::Undecodable, lost as u64);
         let decoder = self.decoder()?;
@@ -211,8 +228,10 @@ impl<'a> Attempt<'a> {
 
     /// An error once access units have come in vain for `limit`.
     fn hopeless(&self, limit: Duration, why: &str) -> Result<(), Failure> {
-        let Barren { units, lasting, .. } = self.barren;
-        if units < HOPELESS_UNITS || lasting < limit {
+        let Barren { units, lasting, ever_fruitful, .. } = self.barren;
+        let hopeless = units >= HOPELESS_UNITS && lasting >= limit;
+        let lost = ever_fruitful && units >= LOST_UNITS && lasting >= limit.max(LOST_TIME);
+        if !hopeless && !lost {
             return Ok(());
         }
         Err(Failure::new(
@@ -282,4 +301,39 @@ impl<'a> Attempt<'a> {
 /// The time by which frames are selected: when they are to be presented, or else when they were taken.
 fn selection_time(presented: Option<gst::ClockTime>, captured: Capture) -> u64 {
     presented.map_or_else(|| captured.time.as_nanosecond().max(0) as u64, gst::ClockTime::nseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> gst::ClockTime {
+        gst::ClockTime::from_mseconds(ms)
+    }
+
+    #[test]
+    fn one_picture_in_garbage_is_no_recovery() {
+        let mut barren = Barren::default();
+        for frame in 0..60 {
+            barren.unit(Some(at(frame * 66)));
+            if frame == 40 {
+                barren.picture();
+            }
+        }
+        assert_eq!((barren.units, barren.ever_fruitful), (60, true));
+    }
+
+    #[test]
+    fn pictures_one_after_another_are_though_they_come_late_or_of_two_fields_each() {
+        for (delay, fields) in [(0, 1), (4, 1), (0, 2), (4, 2)] {
+            let mut barren = Barren::default();
+            for field in 0..60 {
+                barren.unit(Some(at(field * 66)));
+                if field >= delay && field % fields == 0 {
+                    barren.picture();
+                }
+            }
+            assert!(barren.units <= 8, "{delay} late, {fields} fields: {}", barren.units);
+        }
+    }
 }

@@ -7,6 +7,7 @@ fn origin(uri: &str, login: bool) -> Origin {
         uri: url::Url::parse(uri).unwrap(),
         credentials: login.then(|| Credentials { username: "operator".into(), password: "hunter2".into() }),
         transport: Transport::default(),
+        capture: None,
         repeat: false,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, pending},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -14,13 +14,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outcome, Recovery,
+    Alternatives, Outcome, Recovery, ask,
     machine::{Command, Machine},
 };
 use crate::{
     engine::{Attempt, AttemptEnd, AttemptEvent, Engine, RunningAttempt},
     observation::SourceKey,
-    source::Failure,
+    source::{Failure, Input, Reason},
     telemetry::{StreamState, StreamTelemetry},
 };
 
@@ -30,25 +30,36 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(4);
 /// Runs attempts at the source `key` on `engine` until it ends for good or `cancel` says so. Keeps `telemetry`'s state,
 /// attempts and last failure, and watches its received access units for stalls.
 ///
-/// `attempt` resolves the source anew for each try (credentials and model may have changed) into an attempt with this
-/// `telemetry` and the given event sender. Its failure counts as a failed attempt.
+/// `attempt` makes of one of the `alternatives` (credentials and model may have changed since the last try) an attempt
+/// with this `telemetry` and the given event sender. Its failure counts as a failed attempt.
 pub async fn supervise<F, R>(
     engine: Arc<dyn Engine>,
     key: &SourceKey,
     recovery: Recovery,
+    alternatives: Alternatives,
     telemetry: &StreamTelemetry,
     cancel: &CancellationToken,
     mut attempt: F,
 ) -> Outcome
 where
-    F: FnMut(UnboundedSender<AttemptEvent>) -> R + Send,
+    F: FnMut(Input, UnboundedSender<AttemptEvent>) -> R + Send,
     R: Future<Output = Result<Attempt, Failure>> + Send,
 {
-    let start = move |events| {
-        let (engine, attempt) = (Arc::clone(&engine), attempt(events));
+    let Alternatives { inputs, ask_first } = alternatives;
+    let Some(first) = inputs.first().cloned() else {
+        return Outcome::GaveUp(Failure::new(Reason::Unsupported, "the source has no URI"));
+    };
+    let machine = Machine::new(recovery, inputs.len(), ask_first);
+    let ask = {
+        let first = first.clone();
+        move || ask::answers(first.clone())
+    };
+    let start = move |uri: usize, events| {
+        let input = inputs.get(uri).unwrap_or(&first).clone();
+        let (engine, attempt) = (Arc::clone(&engine), attempt(input, events));
         async move { attempt.await.map(|attempt| engine.start(attempt)) }
     };
-    drive(key, recovery, telemetry, cancel, start).await
+    drive(key, machine, telemetry, cancel, start, ask).await
 }
 
 /// The attempt under way.
@@ -57,32 +68,37 @@ struct Running {
     events: UnboundedReceiver<AttemptEvent>,
 }
 
-/// [`supervise`] without the engine: `start` begins an attempt.
-async fn drive<F, R>(
+/// [`supervise`] without the engine: `start` begins an attempt at one of the URIs, `ask` finds out whether the first
+/// answers.
+async fn drive<F, R, A, Q>(
     key: &SourceKey,
-    recovery: Recovery,
+    mut machine: Machine,
     telemetry: &StreamTelemetry,
     cancel: &CancellationToken,
     mut start: F,
+    mut ask: A,
 ) -> Outcome
 where
-    F: FnMut(UnboundedSender<AttemptEvent>) -> R + Send,
+    F: FnMut(usize, UnboundedSender<AttemptEvent>) -> R + Send,
     R: Future<Output = Result<Box<dyn RunningAttempt>, Failure>> + Send,
+    A: FnMut() -> Q + Send,
+    Q: Future<Output = bool> + Send,
 {
     let epoch = Instant::now();
-    let mut machine = Machine::new(recovery);
     let mut reporter = Reporter { key, telemetry, state: StreamState::Idle, last_failure: None };
     let mut running: Option<Running> = None;
+    let mut question: Option<Pin<Box<Q>>> = None;
     loop {
         let command = machine.tick(epoch.elapsed(), telemetry.received(), rand::random());
         reporter.report(&machine);
         match command {
             Some(Command::Start) => {
+                telemetry.set_uri_index(machine.uri());
                 telemetry.count_attempt();
                 let (sender, events) = unbounded_channel();
                 let started = tokio::select! {
                     () = cancel.cancelled() => return reporter.cancelled(),
-                    started = start(sender) => started,
+                    started = start(machine.uri(), sender) => started,
                 };
                 match started {
                     Ok(attempt) => running = Some(Running { attempt, events }),
@@ -92,6 +108,7 @@ where
                     }
                 }
             }
+            Some(Command::AskFirst) => question = Some(Box::pin(ask())),
             Some(Command::Stop) => {
                 if let Some(running) = &mut running {
                     running.attempt.stop();
@@ -123,9 +140,18 @@ where
                 match event {
                     AttemptEvent::Streaming => machine.streaming(now, telemetry.received()),
                     AttemptEvent::Finished(end) => {
-                        running = None;
+                        (running, question) = (None, None);
                         machine.finished(now, end, rand::random());
+                        // The next attempt may begin at once.
+                        reporter.report(&machine);
                     }
+                }
+            }
+            answers = answer(&mut question) => {
+                question = None;
+                if machine.first_answered(epoch.elapsed(), answers).is_some() && let Some(running) = &mut running {
+                    tracing::info!(source = %key, "the first URI answers again and takes over from the fallback");
+                    running.attempt.stop();
                 }
             }
             () = tick => {}
@@ -138,6 +164,14 @@ async fn next_event(running: &mut Option<Running>) -> AttemptEvent {
     match running {
         // An engine that forgets an attempt without a word has ended it.
         Some(running) => running.events.recv().await.unwrap_or(AttemptEvent::Finished(AttemptEnd::Stopped)),
+        None => pending().await,
+    }
+}
+
+/// What the first URI says; nothing ever while it is not asked.
+async fn answer(question: &mut Option<Pin<Box<impl Future<Output = bool>>>>) -> bool {
+    match question {
+        Some(question) => question.await,
         None => pending().await,
     }
 }
@@ -177,13 +211,17 @@ impl Reporter<'_> {
         self.telemetry.set_state(state);
         match (state, machine.last_failure()) {
             (StreamState::Stalled | StreamState::Backoff, Some(failure)) => {
-                self.telemetry.set_last_failure(failure.clone());
+                // A stall is one failure, told when it is seen and not again when the attempt has stopped.
+                if self.state != StreamState::Stalled {
+                    self.telemetry.set_last_failure(failure.clone());
+                }
                 let attempts = self.telemetry.attempts();
+                let uri = machine.uri();
                 // A camera that stays dead for the same reason is one line, not one every few seconds.
                 if self.last_failure.as_ref() == Some(failure) {
-                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, "{}", failure.message);
+                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri = uri, "{}", failure.message);
                 } else {
-                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, "{}", failure.message);
+                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri = uri, "{}", failure.message);
                     self.last_failure = Some(failure.clone());
                 }
             }
@@ -198,7 +236,7 @@ impl Reporter<'_> {
             }
             (StreamState::Streaming, _) => {
                 self.last_failure = None;
-                tracing::info!(%source, "streaming");
+                tracing::info!(%source, uri = machine.uri(), "streaming");
             }
             _ => tracing::debug!(%source, state = state.as_str(), "state"),
         }

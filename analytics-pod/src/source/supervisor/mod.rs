@@ -2,14 +2,16 @@
 //!
 //! What to do when is decided in [`machine`], which knows neither clocks nor engines; [`supervise`] does it.
 
+mod ask;
 mod drive;
 mod machine;
+mod turns;
 
 use std::time::Duration;
 
 pub use drive::supervise;
 
-use super::Failure;
+use super::{Failure, Input};
 
 /// How a source is brought back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +22,27 @@ pub struct Recovery {
     pub initial_backoff: Duration,
     /// The longest wait of all.
     pub max_backoff: Duration,
-    /// Failed attempts in a row after which the source is given up; 0: never.
+    /// Failed attempts in a row after which the source is given up; 0: never. Where there are fallbacks, an attempt is
+    /// one at each of them.
     pub max_attempts: u32,
+}
+
+/// The places of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternatives {
+    /// The first and its fallbacks, in the order in which they are tried.
+    pub inputs: Vec<Input>,
+    /// Whether the first may be asked, over a connection of its own, while a fallback streams. Otherwise it is taken
+    /// again when the fallback fails.
+    pub ask_first: bool,
+}
+
+impl Alternatives {
+    /// A source with one place.
+    #[must_use]
+    pub fn only(input: Input) -> Self {
+        Self { inputs: vec![input], ask_first: false }
+    }
 }
 
 impl Default for Recovery {

@@ -194,7 +194,7 @@ fn test_pictures_are_raw_and_in_real_time() {
 #[test]
 fn unknown_inputs_are_refused() {
     for (uri, word) in [
-        ("srt://10.0.0.1:9000", "not built in"),
+        ("whep://10.0.0.1/camera", "not built in"),
         ("gopher://10.0.0.1/", "no such kind"),
         ("rtsp://admin:secret@10.0.0.1/", "credentialsSecretRef"),
     ] {

@@ -58,6 +58,37 @@ fn motion_jpeg_is_live_and_its_end_is_a_failure() {
     assert!(timestamps.is_sorted() && timestamps[0] < timestamps[28], "{timestamps:?}");
 }
 
+/// An encoder that is set anew. GStreamer's parsebin plugs in no second parser in mid-stream: a live stream that changes
+/// its codec gives no more frames, which the supervisor notices, and the next attempt reads the new codec.
+#[test]
+fn a_stream_goes_on_with_another_size_and_ends_with_another_codec() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, size: &str, encoder: &str| {
+        let path = folder.path().join(name);
+        run(&format!(
+            "videotestsrc num-buffers=24 ! video/x-raw,format=I420,{size},framerate=24/1 ! {encoder} ! mpegtsmux \
+             ! filesink location={}",
+            path.display()
+        ));
+        std::fs::read(path).unwrap()
+    };
+    let small = part("a.ts", "width=320,height=240", H264);
+    let large = part("b.ts", "width=640,height=360", H264);
+    let other = part("c.ts", "width=320,height=240", "x265enc key-int-max=12 ! h265parse");
+    std::fs::write(folder.path().join("sizes.ts"), [small.clone(), large].concat()).unwrap();
+    std::fs::write(folder.path().join("codecs.ts"), [small, other].concat()).unwrap();
+    let base = serve(Site::Folder(folder.path().to_owned()));
+    for (name, units, expected) in [("sizes.ts", 48, vec![320, 640]), ("codecs.ts", 24, vec![320])] {
+        let telemetry = Arc::new(StreamTelemetry::default());
+        let played = play(&input(&format!("{base}/{name}")), Pacing::Lossless, &telemetry, usize::MAX);
+        assert_eq!((played.failure.clone(), played.units.len()), (None, units), "{name}");
+        let width = |caps: &gst::Caps| caps.structure(0).unwrap().get::<i32>("width").unwrap();
+        let mut widths: Vec<i32> = played.formats.iter().map(width).collect();
+        widths.dedup();
+        assert_eq!(widths, expected, "{name}");
+    }
+}
+
 #[test]
 fn logins() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,12 +110,18 @@ fn logins() {
 fn what_does_not_play_says_why() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page.html"), "<html><body>no video here</body></html>").unwrap();
+    let whole = clip(folder.path(), "whole.mp4", &format!("{H264} ! mp4mux"));
+    let whole = std::fs::read(whole).unwrap();
+    std::fs::write(folder.path().join("cut.mp4"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(folder.path().join("text.mp4"), b"this is not a video at all. ".repeat(100)).unwrap();
     let pages = serve(Site::Folder(folder.path().to_owned()));
     let forbidden = serve(Site::Status("403 Forbidden"));
     let broken = serve(Site::Status("500 Internal Server Error"));
     for (uri, expected) in [
         (format!("{pages}/missing.mp4?token=abc"), Reason::NotFound),
         (format!("{pages}/page.html"), Reason::UnsupportedCodec),
+        (format!("{pages}/cut.mp4"), Reason::CorruptStream),
+        (format!("{pages}/text.mp4"), Reason::CorruptStream),
         (format!("{forbidden}/a.mp4"), Reason::PermissionDenied),
         (format!("{broken}/a.mp4"), Reason::PipelineFailed),
         (format!("http://127.0.0.1:{}/a.mp4", closed_port()), Reason::HostUnreachable),

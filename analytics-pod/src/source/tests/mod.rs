@@ -7,6 +7,7 @@ mod http_server;
 mod rtsp;
 mod rtsp_server;
 mod sim;
+mod streams;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +23,13 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn input(uri: &str) -> Input {
-    Input { uri: url::Url::parse(uri).unwrap(), credentials: None, transport: Transport::default(), repeat: false }
+    Input {
+        uri: url::Url::parse(uri).unwrap(),
+        credentials: None,
+        transport: Transport::default(),
+        capture: None,
+        repeat: false,
+    }
 }
 
 fn file_input(path: &Path) -> Input {

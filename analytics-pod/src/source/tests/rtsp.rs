@@ -3,7 +3,7 @@
 use gstreamer_rtsp_server::gst_rtsp::RTSPAuthMethod;
 
 use super::{
-    rtsp_server::{Behaviour, PASSWORD, Server, USER, closed_port, listener},
+    rtsp_server::{Behaviour, BlackHole, PASSWORD, Server, USER, closed_port, listener, refusing},
     *,
 };
 use crate::observation::CaptureClock;
@@ -99,6 +99,39 @@ fn what_does_not_play_says_why() {
         eprintln!("{:?} {failure}", begin.elapsed());
         assert_eq!(failure.reason, expected, "{uri}: {failure}");
         assert!(failure.message.contains(word), "{failure}");
+    }
+}
+
+/// A camera that answers `DESCRIBE` with a status.
+#[test]
+fn refusals_of_the_server_have_their_reasons() {
+    for (status, expected) in [
+        ("453 Not Enough Bandwidth", Reason::HostUnreachable),
+        ("503 Service Unavailable", Reason::HostUnreachable),
+        ("454 Session Not Found", Reason::ConnectionLost),
+        ("404 Not Found", Reason::NotFound),
+        ("403 Forbidden", Reason::PermissionDenied),
+    ] {
+        let begin = Instant::now();
+        let failure = play(&input(&refusing(status)), Pacing::Live, &Arc::default(), 1).failure.unwrap();
+        eprintln!("{:?} {failure}", begin.elapsed());
+        assert_eq!(failure.reason, expected, "{status}: {failure}");
+        assert!(failure.message.contains(&status[..3]), "{failure}");
+        assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    }
+}
+
+/// A listener whose queue of connections is full answers none: packets vanish, as behind a firewall that drops them.
+#[test]
+fn an_address_that_swallows_packets_times_out() {
+    let hole = BlackHole::new();
+    for scheme in ["rtsp", "http"] {
+        let begin = Instant::now();
+        let uri = format!("{scheme}://{}/camera", hole.address);
+        let failure = play(&input(&uri), Pacing::Live, &Arc::default(), 1).failure.unwrap();
+        eprintln!("{:?} {failure}", begin.elapsed());
+        assert_eq!(failure.reason, Reason::Timeout, "{failure}");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 }
 

@@ -143,3 +143,53 @@ pub(super) fn listener(answer: Option<&'static str>) -> SocketAddr {
 pub(super) fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
+
+/// A server that answers `OPTIONS` well and everything else with `status`. Returns its URI.
+pub(super) fn refusing(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut heard = [0; 4096];
+            while let Ok(length @ 1..) = connection.read(&mut heard) {
+                let request = String::from_utf8_lossy(&heard[..length]).into_owned();
+                let sequence = request.lines().find_map(|line| line.strip_prefix("CSeq: ")).unwrap_or("1").to_owned();
+                let status = if request.starts_with("OPTIONS") { "200 OK" } else { status };
+                let answer =
+                    format!("RTSP/1.0 {status}\r\nCSeq: {sequence}\r\nPublic: OPTIONS, DESCRIBE, SETUP, PLAY\r\n\r\n");
+                if connection.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    format!("rtsp://{address}/camera")
+}
+
+/// A listener that accepts nothing and whose queue is full.
+pub(super) struct BlackHole {
+    pub(super) address: SocketAddr,
+    _listener: socket2::Socket,
+    _waiting: Vec<socket2::Socket>,
+}
+
+impl BlackHole {
+    pub(super) fn new() -> Self {
+        use socket2::{Domain, Socket, Type};
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        // As many as the kernel takes, and one that shows that it takes no more.
+        let mut waiting = Vec::new();
+        loop {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let connected = socket.connect_timeout(&address.into(), Duration::from_millis(200)).is_ok();
+            waiting.push(socket);
+            if !connected {
+                return Self { address, _listener: listener, _waiting: waiting };
+            }
+            assert!(waiting.len() < 64, "the queue does not fill");
+        }
+    }
+}

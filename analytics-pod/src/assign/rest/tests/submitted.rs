@@ -152,6 +152,12 @@ fn a_login_does_not_follow_to_another_server() {
             assert_eq!(errors[0].field, "credentials", "{uri}");
         }
     }
+    for fallback in ["rtsp://thief/1", "srt://thief:9000"] {
+        let errors = replaced_source(&before, &json!({"fallbackURIs": [fallback]}), true).unwrap_err();
+        assert_eq!(errors[0].field, "credentials", "{fallback}");
+    }
+    let same = replaced_source(&before, &json!({"fallbackURIs": ["rtsp://camera/2"]}), true).unwrap();
+    assert_eq!((same.credentials, same.spec.fallback_uris.len()), (before.credentials.clone(), 1));
     let login = json!({"username": "other", "password": "new"});
     let moved = replaced_source(&before, &json!({"uri": "rtsp://new/1", "credentials": login}), true).unwrap();
     assert_eq!(moved.credentials, Some(Credentials { username: "other".into(), password: "new".into() }));

@@ -39,6 +39,7 @@ fn play_file(
         uri: url::Url::from_file_path(path.canonicalize().unwrap()).unwrap(),
         credentials: None,
         transport: source::Transport::default(),
+        capture: None,
         repeat: false,
     };
     let open = move |stream: &Stream| source::open(&input, stream.pacing, &stream.telemetry);

@@ -55,7 +55,49 @@ async fn run(
     mut start: impl FnMut(UnboundedSender<AttemptEvent>) -> Started + Send,
 ) -> Outcome {
     let key = SourceKey::new("default", "camera");
-    drive(&key, recovery, telemetry, cancel, move |events| std::future::ready(start(events))).await
+    let machine = Machine::new(recovery, 1, false);
+    let start = move |_, events| std::future::ready(start(events));
+    drive(&key, machine, telemetry, cancel, start, || std::future::ready(false)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_streams_while_the_first_is_away() {
+    let telemetry = Arc::new(StreamTelemetry::default());
+    let stage = Arc::new(Stage { obedient: true, ..Stage::default() });
+    let cancel = CancellationToken::new();
+    let asked = AtomicU64::new(0);
+    let tried = Mutex::new(Vec::new());
+    let camera = tokio::spawn({
+        let (telemetry, cancel) = (Arc::clone(&telemetry), cancel.clone());
+        async move {
+            // Whoever streams sends frames; the last attempt is let alone for a while.
+            while telemetry.attempts() < 3 {
+                telemetry.count_received(1000);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cancel.cancel();
+        }
+    });
+    let machine = Machine::new(Recovery::default(), 2, true);
+    let start = |uri, events: UnboundedSender<AttemptEvent>| {
+        tried.lock().unwrap().push(uri);
+        std::future::ready(if tried.lock().unwrap().len() == 1 {
+            Err(refused())
+        } else {
+            events.send(AttemptEvent::Streaming).unwrap();
+            Ok(stage.start(events))
+        })
+    };
+    // Answers at the second question.
+    let ask = || std::future::ready(asked.fetch_add(1, Relaxed) == 1);
+    let key = SourceKey::new("default", "camera");
+    assert_eq!(drive(&key, machine, &telemetry, &cancel, start, ask).await, Outcome::Cancelled);
+    camera.await.unwrap();
+    assert_eq!(*tried.lock().unwrap(), [0, 1, 0]);
+    assert_eq!(asked.load(Relaxed), 2);
+    assert_eq!(telemetry.uri_index(), 0);
+    assert_eq!(telemetry.failures().values().sum::<u64>(), 1, "to be taken over is no failure");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ fn failed() -> AttemptEnd {
 
 /// A machine whose first attempt is under way since 0 s.
 fn connecting(recovery: Recovery) -> Machine {
-    let mut machine = Machine::new(recovery);
+    let mut machine = Machine::new(recovery, 1, false);
     assert_eq!(machine.state(), StreamState::Idle);
     assert_eq!(machine.tick(s(0), 0, 0.0), Some(Command::Start));
     assert_eq!(machine.state(), StreamState::Connecting);
@@ -107,12 +107,81 @@ fn attempts_are_limited_where_asked() {
     assert!(matches!(machine.outcome(), Some(Outcome::GaveUp(failure)) if failure.reason == Reason::HostUnreachable));
 }
 
+/// A machine with a fallback that streams since 1 s, after the first URI was refused at 0 s.
+fn on_fallback() -> Machine {
+    let mut machine = Machine::new(Recovery::default(), 2, true);
+    assert_eq!((machine.tick(s(0), 0, 0.0), machine.uri()), (Some(Command::Start), 0));
+    machine.finished(s(0), failed(), 1.0);
+    assert_eq!((machine.tick(s(0), 0, 0.0), machine.uri()), (Some(Command::Start), 1), "without a wait");
+    machine.streaming(s(1), 1);
+    machine
+}
+
+#[test]
+fn a_fallback_streams_until_the_first_answers_again() {
+    let mut machine = on_fallback();
+    let mut received = 1;
+    let mut asked = Vec::new();
+    for second in 2..400 {
+        received += 30;
+        if machine.tick(s(second), received, 0.0) == Some(Command::AskFirst) {
+            asked.push(second);
+            let answers = asked.len() == 3;
+            assert_eq!(machine.first_answered(s(second), answers), answers.then_some(Command::Stop));
+            if answers {
+                break;
+            }
+        }
+        assert_eq!(machine.state(), StreamState::Streaming);
+    }
+    assert_eq!(asked, [31, 91, 211], "after 30 s, 60 s and 120 s");
+}
+
+#[test]
+fn the_first_takes_over_without_a_failure_or_a_wait() {
+    let mut machine = on_fallback();
+    for second in 2..=31 {
+        machine.tick(s(second), second * 30, 0.0);
+    }
+    let before = machine.last_failure().cloned();
+    assert_eq!(machine.first_answered(s(31), true), Some(Command::Stop));
+    assert_eq!(machine.tick(s(32), 2000, 0.0), None, "the fallback is still ending");
+    machine.finished(s(32), AttemptEnd::Stopped, 1.0);
+    assert_eq!((machine.tick(s(32), 2000, 0.0), machine.uri()), (Some(Command::Start), 0));
+    assert_eq!(machine.last_failure().cloned(), before);
+}
+
+#[test]
+fn a_fallback_that_stalls_gives_its_place_to_the_first() {
+    let mut machine = on_fallback();
+    machine.tick(s(12), 300, 0.0);
+    assert_eq!(machine.tick(s(17), 300, 0.0), Some(Command::Stop));
+    machine.finished(s(17), AttemptEnd::Stopped, 1.0);
+    assert_eq!((machine.tick(s(17), 300, 0.0), machine.uri()), (Some(Command::Start), 0));
+}
+
+#[test]
+fn attempts_are_counted_in_rounds_where_there_are_fallbacks() {
+    let mut machine = Machine::new(Recovery { max_attempts: 2, ..Recovery::default() }, 3, true);
+    let mut tried = Vec::new();
+    let mut now = s(0);
+    while machine.outcome().is_none() {
+        if machine.tick(now, 0, 0.0) == Some(Command::Start) {
+            tried.push(machine.uri());
+            machine.finished(now, failed(), 0.0);
+        }
+        now += s(1);
+    }
+    assert_eq!(tried, [0, 1, 2, 0, 1, 2]);
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Wait(u64),
     Frames(u64),
     Streaming,
     Finished(AttemptEnd),
+    Answered(bool),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
@@ -122,6 +191,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(Event::Streaming),
         Just(Event::Finished(AttemptEnd::Stopped)),
         Just(Event::Finished(failed())),
+        any::<bool>().prop_map(Event::Answered),
     ];
     proptest::collection::vec(event, 0..200)
 }
@@ -135,10 +205,12 @@ proptest! {
         chance in 0.0..=1.0,
         max_attempts in 0_u32..5,
         initial_ms in 0_u64..10_000,
+        uris in 1_usize..4,
+        asks in any::<bool>(),
     ) {
         let recovery = Recovery { max_attempts, initial_backoff: Duration::from_millis(initial_ms), ..Recovery::default() };
-        let mut machine = Machine::new(recovery);
-        let (mut now, mut received, mut running) = (Duration::ZERO, 0, false);
+        let mut machine = Machine::new(recovery, uris, asks);
+        let (mut now, mut received, mut running, mut asked) = (Duration::ZERO, 0, false, false);
         for event in events {
             match event {
                 Event::Wait(ms) => now += Duration::from_millis(ms),
@@ -146,7 +218,13 @@ proptest! {
                 Event::Streaming if running => machine.streaming(now, received),
                 Event::Finished(end) if running => {
                     machine.finished(now, end, chance);
-                    running = false;
+                    (running, asked) = (false, false);
+                }
+                Event::Answered(answers) if asked => {
+                    asked = false;
+                    if machine.first_answered(now, answers).is_some() {
+                        prop_assert!(running && answers && machine.uri() > 0);
+                    }
                 }
                 _ => {}
             }
@@ -155,13 +233,17 @@ proptest! {
                     prop_assert!(!running);
                     running = true;
                 }
+                Some(Command::AskFirst) => {
+                    prop_assert!(asks && running && !asked && machine.uri() > 0);
+                    asked = true;
+                }
                 Some(Command::Stop) => {
                     prop_assert!(running);
                     prop_assert_eq!(machine.state(), StreamState::Stalled);
                 }
                 Some(Command::Abandon) => {
                     prop_assert!(running);
-                    running = false;
+                    (running, asked) = (false, false);
                 }
                 None => {}
             }
@@ -192,10 +274,9 @@ proptest! {
 
     #[test]
     fn waits_stay_between_half_and_all(failures in 1_u32..100, chance in 0.0..=1.0) {
-        let mut machine = Machine::new(Recovery::default());
-        machine.failures = failures;
+        let machine = Machine::new(Recovery::default(), 1, false);
         let longest = Duration::from_millis(500).saturating_mul(1 << (failures - 1).min(20)).min(s(5));
-        let wait = machine.backoff(chance);
+        let wait = machine.backoff(failures, chance);
         prop_assert!(wait >= longest / 2 && wait <= longest);
     }
 }

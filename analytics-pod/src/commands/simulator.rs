@@ -1,4 +1,4 @@
-//! The simulated cameras of a benchmark: the simulator's program, started for it and ended with it.
+//! The simulated cameras of a command: the simulator's program, started for it and ended with it.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,9 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::cli::{BenchArgs, Codec};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::cli::Codec;
 
 /// The simulator's program.
 const PROGRAM: &str = "camera-simulator";
@@ -39,6 +41,19 @@ pub enum CameraError {
     /// Its control port does not answer.
     #[error("{PROGRAM}: the control port does not answer: {0}")]
     Control(#[from] ureq::Error),
+    /// Its process cannot be stopped or resumed.
+    #[error("{PROGRAM} cannot be signalled: {0}")]
+    Signal(io::Error),
+}
+
+/// What cameras to simulate; all are alike but for what they show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CameraSettings {
+    pub(super) count: u32,
+    pub(super) resolution: (u32, u32),
+    pub(super) fps: u32,
+    pub(super) codec: Codec,
+    pub(super) bframes: u32,
 }
 
 /// Running simulated cameras; dropping them ends the program.
@@ -48,6 +63,8 @@ pub(super) struct Cameras {
     /// Names and URIs, in order.
     pub(super) uris: Vec<(String, String)>,
     agent: ureq::Agent,
+    /// The process is stopped.
+    hangs: bool,
 }
 
 #[derive(Deserialize)]
@@ -66,18 +83,18 @@ struct Camera {
 type Sent = (u64, u64, i64);
 
 impl Cameras {
-    /// Starts what `args` asks for and waits until the cameras can be reached. Scenes that were never drawn before are
+    /// Starts what is asked for and waits until the cameras can be reached. Scenes that were never drawn before are
     /// drawn and encoded first, which the program tells on standard error.
-    pub(super) fn start(args: &BenchArgs) -> Result<Self, CameraError> {
+    pub(super) fn start(settings: &CameraSettings) -> Result<Self, CameraError> {
         let path = env::current_exe().map_or_else(|_| PathBuf::from(PROGRAM), |own| own.with_file_name(PROGRAM));
-        let codec = match args.codec {
+        let codec = match settings.codec {
             Codec::H264 => "h264",
             Codec::H265 => "h265",
         };
         let mut program = Command::new(&path)
-            .args(["--cameras", &args.sources.to_string(), "--base-port", "0", "--exit-with-parent"])
-            .args(["--resolution", &format!("{}x{}", args.resolution.0, args.resolution.1)])
-            .args(["--fps", &args.fps.to_string(), "--codec", codec, "--bframes", &args.bframes.to_string()])
+            .args(["--cameras", &settings.count.to_string(), "--base-port", "0", "--exit-with-parent"])
+            .args(["--resolution", &format!("{}x{}", settings.resolution.0, settings.resolution.1)])
+            .args(["--fps", &settings.fps.to_string(), "--codec", codec, "--bframes", &settings.bframes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -100,7 +117,7 @@ impl Cameras {
         };
         let agent = ureq::Agent::config_builder().timeout_global(Some(CONTROL_TIMEOUT)).build().into();
         let uris = cameras.into_iter().map(|camera| (camera.name, camera.uri)).collect();
-        Ok(Self { program, control, uris, agent })
+        Ok(Self { program, control, uris, agent, hangs: false })
     }
 
     /// The last `count` sendings of each camera, by its name.
@@ -109,10 +126,40 @@ impl Cameras {
         let text = self.agent.get(&url).call()?.body_mut().with_config().limit(ANSWER_LIMIT).read_to_string()?;
         serde_json::from_str(&text).map_err(|error| CameraError::NotReady(error.to_string()))
     }
+
+    /// Makes a camera misbehave in one of the simulator's ways (`die`, `stall`, `silence`, …).
+    pub(super) fn misbehave(&self, camera: &str, fault: &str) -> Result<(), CameraError> {
+        let url = format!("{}/cameras/{camera}/fault", self.control);
+        self.agent.post(&url).send(format!("{{\"kind\":\"{fault}\"}}"))?;
+        Ok(())
+    }
+
+    /// Makes a camera behave again.
+    pub(super) fn heal(&self, camera: &str) -> Result<(), CameraError> {
+        self.agent.post(&format!("{}/cameras/{camera}/heal", self.control)).send_empty()?;
+        Ok(())
+    }
+
+    /// Stops the whole process with all its sockets open, or lets it go on.
+    pub(super) fn hang(&mut self, hangs: bool) -> Result<(), CameraError> {
+        let signal = if hangs { Signal::STOP } else { Signal::CONT };
+        let process = i32::try_from(self.program.id()).ok().and_then(Pid::from_raw);
+        let signalled = process.map(|process| kill_process(process, signal));
+        match signalled {
+            Some(Ok(())) => self.hangs = hangs,
+            Some(Err(error)) => return Err(CameraError::Signal(error.into())),
+            None => return Err(CameraError::Signal(io::Error::other("it has no process id"))),
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Cameras {
     fn drop(&mut self) {
+        if self.hangs && self.hang(false).is_err() {
+            // It could not end by itself.
+            drop(self.program.kill());
+        }
         // Closing its standard input asks it to end; it may have ended already.
         drop(self.program.stdin.take());
         drop(self.program.wait());
