@@ -27,6 +27,9 @@ use crate::telemetry::{Telemetry, logging::LogLines};
 /// How often the table is drawn.
 const REDRAW: Duration = Duration::from_millis(500);
 
+/// How often the counters are looked at for the log: rates are over a few seconds, however rare the lines are.
+const SAMPLING: Duration = Duration::from_secs(1);
+
 /// The running view. Dropping it ends it and gives the terminal back.
 #[derive(Debug)]
 pub struct LiveView {
@@ -53,8 +56,12 @@ impl LiveView {
 
     /// Logs a line for each source every `interval`.
     pub fn as_log(telemetry: Arc<Telemetry>, interval: Duration) -> io::Result<Self> {
-        Self::spawn(telemetry, interval, move |snapshot| {
-            statistics::log(snapshot);
+        let mut last = Instant::now();
+        Self::spawn(telemetry, SAMPLING, move |snapshot| {
+            if last.elapsed() >= interval {
+                last = Instant::now();
+                statistics::log(snapshot);
+            }
             Ok(())
         })
     }

@@ -52,7 +52,7 @@ fn every_fault_names_its_field_as_it_was_written() {
             "detection fps and interval exclude",
         ),
         (json!({"id": "a", "uri": "rtsp://u:p@camera/1"}), "uri must not hold a user name or password"),
-        (json!({"id": "a", "uri": "whep://camera/1"}), "this version does not support whep: yet"),
+        (json!({"id": "a", "uri": "whep://camera/1"}), "uri whep: is known as a kind of input, but not built in"),
         (json!({"id": "a", "uri": "file:clip.mp4"}), "uri is a relative path"),
         (json!({"id": "a", "uri": 5}), "uri is a number, expected a text"),
         (
