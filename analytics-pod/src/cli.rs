@@ -104,7 +104,8 @@ pub struct RunArgs {
     pub listen: SocketAddr,
 
     /// Where sources and models that are made over HTTP are kept; one pod a folder. Without it
-    /// `~/.local/state/vision-operator` is used, and if another pod has that, nothing can be changed over HTTP.
+    /// `~/.local/state/vision-operator` is used, and if another pod has that, nothing can be changed over HTTP; nor
+    /// where URIs are named, which then are all that runs.
     #[arg(long, env = "VISION_STATE_FOLDER", value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
 

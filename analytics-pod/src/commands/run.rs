@@ -240,6 +240,10 @@ fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), Run
 fn registry(args: &RunArgs, declared: DesiredState) -> Result<Registry, RunError> {
     let opened = match (&args.state_folder, default_folder()) {
         (Some(folder), _) => StateFolder::open(folder)?,
+        // Who names one clip does not expect what was made over HTTP last week.
+        (None, _) if !args.uris.is_empty() => {
+            return Ok(Registry::read_only(declared, "the command line says what runs; give --state-folder too"));
+        }
         (None, Some(folder)) => match StateFolder::open(&folder) {
             Ok(opened) => opened,
             Err(error) => {
