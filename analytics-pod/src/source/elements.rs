@@ -74,6 +74,9 @@ pub(super) const SRTSRC: Element =
     element("srtsrc", BAD, &["uri", "mode", "latency", "streamid", "passphrase", "pbkeylen"]);
 pub(super) const V4L2SRC: Element = element("v4l2src", GOOD, &["device"]);
 
+/// From the packets of a video stream to its access units.
+const RTP_VIDEO: [Element; 7] = [RTPH264DEPAY, RTPH265DEPAY, RTPJPEGDEPAY, H264PARSE, H265PARSE, CAPSFILTER, APPSINK];
+
 impl Element {
     /// Whether it is installed, with every property.
     ///
@@ -127,38 +130,13 @@ pub fn needed(input: &Input) -> Vec<Element> {
         _ => &[],
     };
     let by_scheme: &[Element] = match input.uri.scheme() {
-        "rtsp" | "rtsps" => {
-            return vec![
-                RTSPSRC,
-                RTPBIN,
-                UDPSRC,
-                RTPH264DEPAY,
-                RTPH265DEPAY,
-                RTPJPEGDEPAY,
-                H264PARSE,
-                H265PARSE,
-                CAPSFILTER,
-                APPSINK,
-            ];
-        }
+        "rtsp" | "rtsps" => return [&[RTSPSRC, RTPBIN, UDPSRC][..], &RTP_VIDEO].concat(),
         "file" if super::image::is_image(&input.uri) => return Vec::new(),
         "file" => &[FILESRC, PARSEBIN, IDENTITY, APPSINK],
         "http" | "https" => &[SOUPHTTPSRC, PARSEBIN, IDENTITY, APPSINK],
         "udp" => return vec![UDPSRC, PARSEBIN, TSDEMUX, H264PARSE, H265PARSE, IDENTITY, APPSINK],
         "srt" => return vec![SRTSRC, PARSEBIN, TSDEMUX, H264PARSE, H265PARSE, IDENTITY, APPSINK],
-        "rtp" => {
-            return vec![
-                UDPSRC,
-                RTPJITTERBUFFER,
-                RTPH264DEPAY,
-                RTPH265DEPAY,
-                RTPJPEGDEPAY,
-                H264PARSE,
-                H265PARSE,
-                CAPSFILTER,
-                APPSINK,
-            ];
-        }
+        "rtp" => return [&[UDPSRC, RTPJITTERBUFFER][..], &RTP_VIDEO].concat(),
         "v4l2" => return vec![V4L2SRC, CAPSFILTER, APPSINK],
         "test" => return vec![VIDEOTESTSRC, CAPSFILTER, APPSINK],
         _ => return Vec::new(),

@@ -149,7 +149,7 @@ impl Scheduler {
             lane.waiting.pop_front();
         }
         let replaced = before - lane.waiting.len();
-        self.put(&mut state, id, frame);
+        self.put(&mut state, id, frame, replaced == 0);
         replaced
     }
 
@@ -162,7 +162,7 @@ impl Scheduler {
                 return Err(frame);
             }
             if lane.waiting.is_empty() {
-                self.put(&mut state, id, frame);
+                self.put(&mut state, id, frame, true);
                 return Ok(());
             }
             let changed = lane.changed.clone();
@@ -170,13 +170,14 @@ impl Scheduler {
         }
     }
 
-    fn put(&self, state: &mut State, id: LaneId, frame: Frame) {
+    /// `more`: there is one more frame than before, for which a worker is woken; for one that was replaced one was.
+    fn put(&self, state: &mut State, id: LaneId, frame: Frame, more: bool) {
         let Some(lane) = state.lanes.get_mut(&id) else { return };
         lane.waiting.push_back(frame);
         let (weight, eligible) = (lane.stream.detection.load().weight, lane.is_eligible(self.wake.len()));
         state.queue.set_weight(id, weight);
         state.queue.wait(id);
-        if eligible {
+        if more && eligible {
             self.wake_one(state);
         }
     }
