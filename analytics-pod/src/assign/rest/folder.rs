@@ -95,9 +95,16 @@ pub struct Held {
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
-    /// Holds the lock.
-    _lock: File,
+    lock: File,
     unreadable: Vec<PathBuf>,
+}
+
+impl Drop for StateFolder {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is being started has a copy of it until it runs its program.
+        // Where this fails, the lock goes with the last copy.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl StateFolder {
@@ -138,7 +145,7 @@ impl StateFolder {
             }
         }
         let unreadable = held.unreadable.iter().map(|file| file.path.clone()).collect();
-        Ok((Self { path: path.to_owned(), _lock: lock, unreadable }, held))
+        Ok((Self { path: path.to_owned(), lock, unreadable }, held))
     }
 
     /// Where it is.

@@ -71,6 +71,20 @@ fn a_folder_serves_one_pod() {
 }
 
 #[test]
+fn a_folder_that_was_let_go_is_free_even_while_processes_are_started() {
+    let root = tempfile::tempdir().unwrap();
+    let starting = std::thread::spawn(|| {
+        for _ in 0..200 {
+            std::process::Command::new("true").status().unwrap();
+        }
+    });
+    while !starting.is_finished() {
+        drop(open(root.path()));
+    }
+    starting.join().unwrap();
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named_and_left_alone() {
     let root = tempfile::tempdir().unwrap();
     open(root.path()).create_source(&body("good", 5)).unwrap();
