@@ -9,6 +9,7 @@ pub mod api;
 pub mod assign;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod engine;
 pub mod model;
 pub mod observation;

@@ -12,6 +12,7 @@ use std::{
 use analytics_pod::{
     assign::{DesiredModel, DesiredSource, DesiredState, ModelKey},
     engine::native::{NativeEngine, NativeSettings},
+    model::OpenOptions,
     observation::{Observation, SourceKey},
     pod::{Pod, PodSettings},
     sink::ChannelSink,
@@ -76,6 +77,7 @@ impl Watched {
             pacing: Pacing::Live,
             tap: None,
             telemetry: Arc::clone(&telemetry),
+            models: OpenOptions::default(),
         })
         .unwrap();
         pod.apply(desired);

@@ -17,9 +17,6 @@ use super::{
     routes::{Found, Method, Target, find, is_guarded},
 };
 
-/// The longest document that is taken, in bytes.
-const MAX_BODY: usize = 1 << 20;
-
 /// What is read, and thrown away, of one that is too long: who is still sending does not hear the answer.
 const MAX_DISCARDED: usize = 16 << 20;
 
@@ -178,7 +175,7 @@ async fn understand<B: Buf>(
         let title = "This name is not the pod's";
         return Err(Failure::new(StatusCode::MISDIRECTED_REQUEST, "foreign-name", title, detail));
     }
-    let (target, method, name) = match find(method, path) {
+    let (target, method, name) = match find(method, path, &services.metrics_path) {
         Found::Endpoint { target, method, name } => (target, method, name.to_owned()),
         Found::Nothing => return Err(Failure::not_found("the paths are listed at /docs")),
         Found::OtherMethods(methods) => {
@@ -190,7 +187,7 @@ async fn understand<B: Buf>(
         }
     };
     let namespace = namespace(query)?;
-    let body = if method.has_body() { document(method, headers, body).await? } else { Value::Null };
+    let body = if method.has_body() { document(method, headers, body, services.max_body).await? } else { Value::Null };
     Ok(Request { target, method, name, namespace, body })
 }
 
@@ -225,6 +222,7 @@ async fn document<B: Buf>(
     method: Method,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
+    max: usize,
 ) -> Result<Value, Failure> {
     let written = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -238,18 +236,18 @@ async fn document<B: Buf>(
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title, detail));
     }
     let too_large = || {
-        let detail = format!("send at most {MAX_BODY} bytes");
+        let detail = format!("send at most {max} bytes");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The document is too large", detail)
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_DISCARDED) {
+    if length.is_some_and(|length| length > max.saturating_add(MAX_DISCARDED)) {
         return Err(too_large());
     }
     let (mut text, mut discarded) = (Vec::new(), 0);
     let mut body = std::pin::pin!(body);
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|_| malformed("it broke off; send it anew"))?;
-        if discarded > 0 || text.len() + part.remaining() > MAX_BODY {
+        if discarded > 0 || text.len() + part.remaining() > max {
             discarded += part.remaining();
             if discarded > MAX_DISCARDED {
                 break;

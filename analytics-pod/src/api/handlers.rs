@@ -9,6 +9,7 @@ use warp::http::StatusCode;
 use super::{
     Services,
     answers::{self, ModelCreated, ModelList, Source, SourceCreated, SourceList, SourceState},
+    config,
     exchange::{Answer, Request},
     frame,
     health::{HealthReport, Verdict},
@@ -30,7 +31,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-type Answered = Result<Answer, Failure>;
+pub(super) type Answered = Result<Answer, Failure>;
 
 /// The pod as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -107,9 +108,10 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
             Err(error) => Answer::new(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
         }),
         (Target::Docs, _) => Ok(openapi::page()),
-        (Target::Document, _) => Ok(Answer::json(StatusCode::OK, openapi::document())),
+        (Target::Document, _) => Ok(Answer::json(StatusCode::OK, &*openapi::document(&services.metrics_path))),
         (Target::Frame, _) => frame::answer(services, &source(services, &source_key)?, &source_key).await,
         (Target::Status, _) => Ok(Answer::json(StatusCode::OK, &status(services))),
+        (Target::Config | Target::ConfigDetection, _) => config::answer(services, request).await,
         (Target::Sources, Method::Post) => create_source(services, request).await,
         (Target::Sources, _) => {
             let namespace = request.namespace.as_deref();
@@ -251,7 +253,14 @@ async fn change<T: Send + 'static>(
     what: impl FnOnce(&Registry) -> Result<T, ChangeError> + Send + 'static,
 ) -> Result<T, Failure> {
     let registry = Arc::clone(&services.registry);
-    let Ok(changed) = tokio::task::spawn_blocking(move || what(&registry)).await else {
+    blocking(move || what(&registry)).await
+}
+
+/// Runs what may wait for the disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    what: impl FnOnce() -> Result<T, ChangeError> + Send + 'static,
+) -> Result<T, Failure> {
+    let Ok(changed) = tokio::task::spawn_blocking(what).await else {
         let detail = "a fault of this program; its log says more";
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "The change failed", detail));
     };

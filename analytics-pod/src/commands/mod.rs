@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chaos;
 pub mod check;
+pub mod config;
 pub mod detect;
 mod models;
 pub mod run;

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::{
     assign::{ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
     engine::{Attempt, DetectionSettings, Engine, FrameTap, InferredFrame},
-    model::Model,
+    model::{Model, OpenOptions},
     observation::{SourceKey, StreamIdentity},
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
     source::{
@@ -46,6 +46,8 @@ pub struct PodSettings {
     pub tap: Option<Arc<dyn FrameTap>>,
     /// Where to count.
     pub telemetry: Arc<Telemetry>,
+    /// How models are opened.
+    pub models: OpenOptions,
 }
 
 /// The sources that run, and what they run with.
@@ -89,7 +91,7 @@ impl Pod {
     /// # Errors
     /// Where the publisher's thread cannot start.
     pub fn start(settings: PodSettings) -> io::Result<Self> {
-        let PodSettings { engine, mut sinks, pacing, tap, telemetry } = settings;
+        let PodSettings { engine, mut sinks, pacing, tap, telemetry, models } = settings;
         let requests = FrameRequests::default();
         sinks.push(requests.sink());
         let (frames, inferred) = bounded(FRAMES_IN_FLIGHT);
@@ -100,7 +102,7 @@ impl Pod {
             pacing,
             tap,
             telemetry,
-            models: Models::default(),
+            models: Models::new(models),
             requests,
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,

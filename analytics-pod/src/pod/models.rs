@@ -19,10 +19,10 @@ use crate::{
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn open_model(desired: &DesiredModel) -> Result<Arc<Model>, ModelError> {
+pub fn open_model(desired: &DesiredModel, options: &OpenOptions) -> Result<Arc<Model>, ModelError> {
     let manifest = DetectionModel::new(&desired.key.name, desired.spec.clone());
     // Its paths are absolute already, so the folder adds nothing.
-    Model::open(&ModelSpec::from_manifest(&manifest, Path::new("/"))?, &OpenOptions::default())
+    Model::open(&ModelSpec::from_manifest(&manifest, Path::new("/"))?, options)
 }
 
 /// Where a model is on its way. Empty: it is not desired yet, or being fetched and opened.
@@ -36,7 +36,10 @@ pub struct ModelState {
 
 /// Every model that was ever desired; sources may wait for one before it is. Clones share the same models.
 #[derive(Clone, Default)]
-pub struct Models(Arc<Mutex<BTreeMap<ModelKey, Entry>>>);
+pub struct Models {
+    entries: Arc<Mutex<BTreeMap<ModelKey, Entry>>>,
+    options: Arc<OpenOptions>,
+}
 
 #[derive(Default)]
 struct Entry {
@@ -46,8 +49,13 @@ struct Entry {
 }
 
 impl Models {
+    /// None so far; they will be opened with `options`.
+    pub(super) fn new(options: OpenOptions) -> Self {
+        Self { entries: Arc::default(), options: Arc::new(options) }
+    }
+
     fn entries(&self) -> MutexGuard<'_, BTreeMap<ModelKey, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens what is new or changed. A model that is no longer desired is closed when its last source has let go.
@@ -61,7 +69,8 @@ impl Models {
                 if let Some(task) = entry.task.take() {
                     task.abort();
                 }
-                entry.task = Some(tokio::spawn(open(Arc::clone(model), entry.state.clone())));
+                entry.task =
+                    Some(tokio::spawn(open(Arc::clone(model), Arc::clone(&self.options), entry.state.clone())));
             }
         }
     }
@@ -93,9 +102,9 @@ impl Models {
     }
 }
 
-async fn open(desired: Arc<DesiredModel>, state: watch::Sender<ModelState>) {
+async fn open(desired: Arc<DesiredModel>, options: Arc<OpenOptions>, state: watch::Sender<ModelState>) {
     let name = desired.key.clone();
-    let failure = match tokio::task::spawn_blocking(move || open_model(&desired)).await {
+    let failure = match tokio::task::spawn_blocking(move || open_model(&desired, &options)).await {
         Ok(Ok(model)) => {
             info!(model = %name, digest = %model.info().digest, "model ready");
             state.send_replace(ModelState { ready: Some(model), failure: None });

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use crds::Detection;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
     error::{ChangeError, FieldError},
-    folder::{Held, StateFolder, Unreadable},
+    folder::{CONFIG_FILE, FolderError, Held, StateFolder, Unreadable},
     merge::{Made, Merged, Origin, merge},
     submission::{self, MadeModel, MadeSource},
 };
@@ -28,7 +29,9 @@ pub struct Snapshot {
     pub declared: Arc<DesiredState>,
     /// What REST made.
     pub made: Made,
-    /// Both together.
+    /// What sources detect that do not say it themselves.
+    pub detection: Arc<Detection>,
+    /// All together.
     pub merged: Merged,
 }
 
@@ -55,7 +58,7 @@ impl Registry {
     /// With what `folder` held; changes are kept there.
     #[must_use]
     pub fn new(declared: DesiredState, folder: StateFolder, held: Held) -> Self {
-        let Held { sources, models, unreadable } = held;
+        let Held { sources, models, config: _, unreadable } = held;
         let made = Made {
             sources: sources.into_iter().map(|source| (source.key.clone(), Arc::new(source))).collect(),
             models: models.into_iter().map(|model| (model.key.clone(), Arc::new(model))).collect(),
@@ -77,7 +80,7 @@ impl Registry {
         folder: Option<Arc<std::path::Path>>,
         unreadable: Vec<Unreadable>,
     ) -> Self {
-        let snapshot = snapshot(Arc::new(declared), made);
+        let snapshot = snapshot(Arc::new(declared), made, Arc::default());
         let current = ArcSwap::from_pointee(snapshot);
         Self { current, writing: Mutex::new(keeping), folder, unreadable, changed: watch::Sender::new(()) }
     }
@@ -100,6 +103,31 @@ impl Registry {
         &self.unreadable
     }
 
+    /// Sources that do not say what they detect have these values from now on.
+    pub fn set_detection_defaults(&self, defaults: Detection) {
+        let _writing = self.write();
+        let current = self.snapshot();
+        if *current.detection != defaults {
+            self.publish(Arc::clone(&current.declared), current.made.clone(), Arc::new(defaults));
+        }
+    }
+
+    /// Keeps what requests say of the configuration. Blocks until it is on the disk.
+    ///
+    /// # Errors
+    /// Why not; what was kept before still is.
+    pub fn keep_config(&self, config: &Value) -> Result<(), ChangeError> {
+        let writing = self.write();
+        Ok(folder(&writing)?.keep_config(config)?)
+    }
+
+    /// Why what was kept of the configuration is not written anew.
+    #[must_use]
+    pub fn unreadable_config(&self) -> ChangeError {
+        let path = self.folder.as_deref().map(|folder| folder.join(CONFIG_FILE)).unwrap_or_default();
+        FolderError::Unreadable { path }.into()
+    }
+
     /// Tells of every change from now on.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
@@ -109,8 +137,8 @@ impl Registry {
     /// The manifests have changed.
     pub fn declare(&self, declared: DesiredState) {
         let _writing = self.write();
-        let made = self.current.load().made.clone();
-        self.publish(Arc::new(declared), made);
+        let current = self.snapshot();
+        self.publish(Arc::new(declared), current.made.clone(), Arc::clone(&current.detection));
     }
 
     /// Makes a source of a request's document. Blocks until it is on the disk.
@@ -152,7 +180,7 @@ impl Registry {
         folder(&writing)?.forget(&source_id(key))?;
         let mut made = current.made.clone();
         made.sources.remove(key);
-        self.publish(Arc::clone(&current.declared), made);
+        self.publish_made(&current, made);
         Ok(())
     }
 
@@ -202,7 +230,7 @@ impl Registry {
         folder(&writing)?.forget(&model_id(key))?;
         let mut made = current.made.clone();
         made.models.remove(key);
-        self.publish(Arc::clone(&current.declared), made);
+        self.publish_made(&current, made);
         Ok(())
     }
 
@@ -235,7 +263,7 @@ impl Registry {
             folder(writing)?.keep_source(&source)?;
             let mut made = current.made.clone();
             made.sources.insert(source.key.clone(), Arc::clone(&source));
-            self.publish(Arc::clone(&current.declared), made);
+            self.publish_made(current, made);
         }
         Ok(source)
     }
@@ -250,7 +278,7 @@ impl Registry {
         folder(writing)?.keep_model(&model)?;
         let mut made = current.made.clone();
         made.models.insert(model.key.clone(), Arc::clone(&model));
-        self.publish(Arc::clone(&current.declared), made);
+        self.publish_made(current, made);
         Ok(model)
     }
 
@@ -258,15 +286,21 @@ impl Registry {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, declared: Arc<DesiredState>, made: Made) {
-        self.current.store(Arc::new(snapshot(declared, made)));
+    /// With other objects that REST made.
+    fn publish_made(&self, current: &Snapshot, made: Made) {
+        self.publish(Arc::clone(&current.declared), made, Arc::clone(&current.detection));
+    }
+
+    fn publish(&self, declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>) {
+        self.current.store(Arc::new(snapshot(declared, made, detection)));
         self.changed.send_replace(());
     }
 }
 
-fn snapshot(declared: Arc<DesiredState>, made: Made) -> Snapshot {
-    let merged = merge(&declared, &made);
-    Snapshot { declared, made, merged }
+fn snapshot(declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>) -> Snapshot {
+    let mut merged = merge(&declared, &made);
+    merged.state.fill_detection(&detection);
+    Snapshot { declared, made, detection, merged }
 }
 
 fn folder(keeping: &Keeping) -> Result<&StateFolder, ChangeError> {

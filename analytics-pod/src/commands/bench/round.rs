@@ -22,6 +22,7 @@ use crate::{
     assign::{DesiredModel, DesiredSource, DesiredState},
     commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
+    model::OpenOptions,
     observation::Observation,
     pod::{Pod, PodSettings},
     sink::{ChannelSink, Sink},
@@ -110,6 +111,7 @@ impl Round<'_> {
             pacing: self.pacing,
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
+            models: OpenOptions::default(),
         })?;
         pod.apply(self.desired());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;

@@ -12,7 +12,7 @@ use crate::{
     assign::{DesiredSource, DesiredState, Loader, ModelKey},
     cli::{CheckArgs, OutputFormat},
     engine::native,
-    model::{Model, ModelInfo},
+    model::{Model, ModelInfo, OpenOptions},
     pod::open_model,
     source::{self, Input, Next, Pacing, elements, printable_uri},
     telemetry::StreamTelemetry,
@@ -82,7 +82,7 @@ fn elements(desired: &DesiredState) -> Vec<Finding> {
 fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
     let mut open = BTreeMap::new();
     for (key, model) in &desired.models {
-        match open_model(model) {
+        match open_model(model, &OpenOptions::default()) {
             Ok(model) => {
                 findings.push(Finding::good("model", key.to_string(), describe(model.info())));
                 open.insert(key.clone(), model);
