@@ -1,5 +1,7 @@
 //! The real program, started for a test and ended with it.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -85,11 +87,20 @@ impl PodProcess {
         self.log.lock().unwrap().clone()
     }
 
-    /// Asks it to end, and waits; what it logged.
-    pub(crate) fn end(mut self) -> String {
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.lock().unwrap().id();
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to read its configuration anew.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Asks it to end, and waits; what it logged.
+    pub(crate) fn end(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
         assert!(self.child.lock().unwrap().wait().unwrap().success());
         self.reader.take().unwrap().join().unwrap();
         self.log()

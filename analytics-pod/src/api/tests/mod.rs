@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod config;
 mod document;
 mod limits;
 mod probes;

@@ -71,8 +71,16 @@ fn circles_and_bases_that_are_not_there_are_refused() {
         told("typo.yaml"),
         "/typo.yaml:1: extends: is no built-in profile; did you mean production?, or write the path of a file, as in ./base.yaml"
     );
-    assert!(told("gone.yaml").starts_with("/gone.yaml:2: extends: nowhere.yaml cannot be read: "), "{}", told("gone.yaml"));
-    assert!(told("twice.yaml").starts_with("/twice.yaml:2: is not valid YAML: extends comes twice"), "{}", told("twice.yaml"));
+    assert!(
+        told("gone.yaml").starts_with("/gone.yaml:2: extends: nowhere.yaml cannot be read: "),
+        "{}",
+        told("gone.yaml")
+    );
+    assert!(
+        told("twice.yaml").starts_with("/twice.yaml:2: is not valid YAML: extends comes twice"),
+        "{}",
+        told("twice.yaml")
+    );
     let profile = Inputs::new(None, Some("prod".to_owned()), Vec::new(), Vec::new()).read().unwrap_err();
     assert_eq!(profile.to_string(), "--profile: is no built-in profile; did you mean production?");
     let missing = read(&folder.path().join("missing.yaml")).unwrap_err().to_string();

@@ -43,10 +43,14 @@ pub(super) fn flag(flag: &'static str, key: &'static str, value: Value) -> Flag 
 
 #[test]
 fn each_layer_stands_before_the_ones_below_and_says_where_it_is() {
-    let folder = folder(&[("pod.yaml", "extends: production\nlog:\n  # loud\n  level: debug\nrotation: {keep: 3, size: 2MiB}\nlisten: 127.0.0.1:9000\n")]);
+    let folder = folder(&[(
+        "pod.yaml",
+        "extends: production\nlog:\n  # loud\n  level: debug\nrotation: {keep: 3, size: 2MiB}\nlisten: 127.0.0.1:9000\n",
+    )]);
     let file = folder.path().join("pod.yaml");
     let flags = vec![flag("--listen", "listen", json!("127.0.0.1:9002"))];
-    let environment = variables(&[("VISION_LISTEN", "127.0.0.1:9001"), ("VISION_ROTATION_KEEP", "4"), ("VISION_MODEL", "")]);
+    let environment =
+        variables(&[("VISION_LISTEN", "127.0.0.1:9001"), ("VISION_ROTATION_KEEP", "4"), ("VISION_MODEL", "")]);
     let effective = Inputs::new(Some(file.clone()), None, environment, flags).read().unwrap();
     let from = |path: &str| effective.origin(path).unwrap().to_string().replace(&*folder.path().to_string_lossy(), "");
     for (path, value, origin) in [
