@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chaos;
 pub mod check;
 pub mod config;
+mod declared;
 pub mod detect;
 mod models;
 pub mod run;

@@ -21,17 +21,18 @@ use tracing::{error, info, warn};
 
 use super::{
     StopRequest, chaos,
-    config::{self, ConfigCommandError},
-    models::{self, ModelArgumentError},
+    config::ConfigCommandError,
+    declared::{Manifests, reload, report},
+    models::ModelArgumentError,
 };
 use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},
     assign::{
-        self, DesiredModel, DesiredState, Listed, Loaded, Loader, ModelKey, Watch, WatchError,
+        DesiredState, ModelKey, WatchError,
         rest::{FolderError, Registry, StateFolder, default_folder},
     },
     cli::RunArgs,
-    config::{Config, Effective, Inputs, OutputTarget, Reloaded, Store},
+    config::{Config, Effective, Inputs, OutputTarget, Store},
     engine::{
         Engine as _,
         native::{NativeEngine, NativeSettings, ThreadPolicy, available_cores},
@@ -76,13 +77,13 @@ pub enum RunError {
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// The state folder cannot be used.
-    #[error("--state-folder: {0}")]
+    #[error("stateFolder (--state-folder): {0}")]
     State(#[from] FolderError),
     /// The file of the token cannot be used.
-    #[error("--api-token-file: {0}")]
+    #[error("api.tokenFile (--api-token-file): {0}")]
     Token(#[from] TokenError),
     /// The HTTP server cannot start.
-    #[error("--listen: {0}")]
+    #[error("listen (--listen): {0}")]
     Listen(#[from] ApiError),
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
@@ -94,10 +95,10 @@ pub enum RunError {
     #[error("--require-detections: no object was reported by {0}")]
     NoDetections(String),
     /// Both would write on one screen.
-    #[error("--output stdout cannot be used with --view; name a file (`--output file:PATH`)")]
+    #[error("outputs: stdout cannot be used with --view; name a file (`--output file:PATH`)")]
     ScreenIsTaken,
     /// An output cannot be opened.
-    #[error("--output: {} cannot be written: {source}", path.display())]
+    #[error("outputs (--output): {} cannot be written: {source}", path.display())]
     OutputFile {
         /// The file or folder.
         path: PathBuf,
@@ -105,7 +106,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The figures of the run could not be written.
-    #[error("--stats-file: {} cannot be written: {source}", path.display())]
+    #[error("statistics.file (--stats-file): {} cannot be written: {source}", path.display())]
     Statistics {
         /// The file.
         path: PathBuf,
@@ -305,99 +306,6 @@ async fn follow(
     }
 }
 
-/// Reads the configuration anew. Where anything is wrong with it, all of it stays as it was.
-fn reload(store: &Store, registry: &Registry, manifests: &mut Manifests) {
-    let read = || -> Result<(Reloaded, Effective, Listed), String> {
-        let read = store.read_anew().map_err(|error| error.to_string())?;
-        let listed = config::listed(&read).map_err(|error| error.to_string())?;
-        let reloaded = store.accept(&read).map_err(|error| error.to_string())?;
-        Ok((reloaded, read, listed))
-    };
-    match read() {
-        Ok((Reloaded { changed, pending_restart }, read, listed)) => {
-            for (variable, remedy) in &read.unknown_variables {
-                warn!("the environment variable {variable} sets nothing; {remedy}");
-            }
-            info!(changed = %changed.join(", "), "configuration read anew");
-            if !pending_restart.is_empty() {
-                warn!(keys = %pending_restart.join(", "), "changed, and in force after the next start of the pod");
-            }
-            match manifests.replace(read.config.files.clone(), listed) {
-                Ok(Some(loaded)) => {
-                    report(&loaded);
-                    registry.declare(loaded.state);
-                }
-                Ok(None) => {}
-                Err(error) => error!("{error}"),
-            }
-        }
-        Err(problem) => error!("the configuration stays as it was: {}", problem.replace('\n', " | ")),
-    }
-}
-
-/// Where declared sources come from.
-enum Manifests {
-    /// The command line, which does not change.
-    Fixed,
-    /// Nowhere so far.
-    None,
-    /// Files, and what the configuration lists.
-    Watched(Watch),
-}
-
-impl Manifests {
-    /// What is declared at first, and what tells of changes.
-    fn at_start(uris: &[String], effective: &Effective) -> Result<(DesiredState, Self), RunError> {
-        let (loaded, manifests) = if uris.is_empty() {
-            let listed = config::listed(effective)?;
-            Self::read(effective.config.files.clone(), listed)?
-        } else {
-            let folder = std::env::current_dir()?;
-            let model = models::named(&effective.config.model)?;
-            (assign::from_uris(uris, DesiredModel::clone(&model), &folder), Self::Fixed)
-        };
-        if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
-            let errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
-            return Err(RunError::Manifests(errors.join("\n")));
-        }
-        report(&loaded);
-        Ok((loaded.state, manifests))
-    }
-
-    fn read(files: Vec<PathBuf>, listed: Listed) -> Result<(Loaded, Self), WatchError> {
-        if files.is_empty() && listed == Listed::default() {
-            return Ok((Loaded::default(), Self::None));
-        }
-        let mut loader = Loader::new(Vec::new());
-        loader.replace(files, listed);
-        let (loaded, watch) = Watch::start(loader)?;
-        Ok((loaded, Self::Watched(watch)))
-    }
-
-    /// Takes other files and lists; what is declared now, where it is known at once.
-    fn replace(&mut self, files: Vec<PathBuf>, listed: Listed) -> Result<Option<Loaded>, WatchError> {
-        match self {
-            Self::Fixed => Ok(None),
-            Self::Watched(watch) => {
-                watch.replace(files, listed);
-                Ok(None)
-            }
-            Self::None => {
-                let (loaded, read) = Self::read(files, listed)?;
-                *self = read;
-                Ok(Some(loaded))
-            }
-        }
-    }
-
-    async fn changed(&mut self) -> Option<Loaded> {
-        match self {
-            Self::Watched(watch) => watch.changed().await,
-            Self::Fixed | Self::None => pending().await,
-        }
-    }
-}
-
 /// What is declared and what was made over HTTP. A state folder that was asked for must be usable; without one, and
 /// without the default one, the pod runs and refuses changes.
 fn registry(config: &Config, declared: DesiredState, names_uris: bool) -> Result<(Registry, Option<Value>), RunError> {
@@ -439,12 +347,6 @@ fn registry(config: &Config, declared: DesiredState, names_uris: bool) -> Result
         warn!("there is no VideoSource that is enabled; waiting for one");
     }
     Ok((registry, requested))
-}
-
-fn report(loaded: &Loaded) {
-    for problem in &loaded.errors {
-        error!("{problem}");
-    }
 }
 
 /// Every output that was asked for.

@@ -31,7 +31,7 @@ pub struct Key {
     pub change: Change,
 }
 
-/// Every key, in the order of the schema.
+/// Every key, in the order of their paths.
 #[must_use]
 pub fn keys() -> &'static [Key] {
     static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {

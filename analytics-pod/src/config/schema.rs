@@ -106,8 +106,8 @@ fn strict(schema: &Value, path: &str, wanted: &impl Fn(&str) -> bool) -> Value {
     Value::Object(fields)
 }
 
-/// Whether a key is in the section `path`.
 impl Key {
+    /// Whether the key is in the section `path`.
     fn is_in(&self, path: &str) -> bool {
         self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
     }
