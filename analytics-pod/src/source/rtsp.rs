@@ -120,9 +120,8 @@ impl Recipe for Rtsp {
     }
 
     fn fall_back(&mut self, problem: &Problem) -> bool {
-        let try_udp = self.may_try_udp()
-            && self.offers_video.get().is_some()
-            && problem.status == Some(UNSUPPORTED_TRANSPORT);
+        let try_udp =
+            self.may_try_udp() && self.offers_video.get().is_some() && problem.status == Some(UNSUPPORTED_TRANSPORT);
         self.udp |= try_udp;
         try_udp
     }

@@ -3,7 +3,9 @@
 use gstreamer_rtsp_server::gst_rtsp::RTSPAuthMethod;
 
 use super::{
-    rtsp_server::{Behaviour, BlackHole, PASSWORD, Server, USER, closed_port, listener, refusing, without_interleaved_packets},
+    rtsp_server::{
+        Behaviour, BlackHole, PASSWORD, Server, USER, closed_port, listener, refusing, without_interleaved_packets,
+    },
     *,
 };
 use crate::observation::CaptureClock;
