@@ -167,7 +167,7 @@ fn duration(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn objects(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "maxItems": 100_000, "items": { "type": "object" } })
+    json_schema!({ "type": "array", "maxItems": 100_000, "items": { "type": "object", "additionalProperties": {} } })
 }
 
 fn formats(_: &mut SchemaGenerator) -> Schema {
