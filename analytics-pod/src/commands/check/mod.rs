@@ -89,8 +89,8 @@ fn elements(desired: &DesiredState) -> Vec<Finding> {
 /// for long.
 fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
     let opened: Vec<_> = thread::scope(|scope| {
-        let open = |model| scope.spawn(|| open_model(model, &OpenOptions::default()));
-        let opening: Vec<_> = desired.models.values().map(open).collect();
+        let open = |model: &'_ Arc<DesiredModel>| open_model(model, &OpenOptions::default());
+        let opening: Vec<_> = desired.models.values().map(|model| scope.spawn(move || open(model))).collect();
         opening.into_iter().map(ScopedJoinHandle::join).collect()
     });
     let mut open = BTreeMap::new();
