@@ -61,7 +61,7 @@ pub enum ConfigCommand {
     Schema,
     /// Prints every value that `run` would have with the same flags, and where it is from. Changes that were made over
     /// HTTP are the running pod's to tell (`GET /api/v1/config`).
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
 }
 
 /// Arguments of `config show`.

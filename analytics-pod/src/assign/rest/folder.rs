@@ -191,10 +191,10 @@ impl StateFolder {
     }
 
     fn refuse_unreadable(&self, file: &Path) -> Result<(), FolderError> {
-        match self.unreadable.iter().any(|unreadable| unreadable == file) {
-            true => Err(FolderError::Unreadable { path: file.to_owned() }),
-            false => Ok(()),
+        if self.unreadable.iter().any(|unreadable| unreadable == file) {
+            return Err(FolderError::Unreadable { path: file.to_owned() });
         }
+        Ok(())
     }
 
     /// Forgets an object; it is gone from the disk when this returns.

@@ -16,7 +16,7 @@ use std::{
 use report::{CheckReport, Finding};
 
 use crate::{
-    assign::{DesiredSource, DesiredState, Loader, ModelKey},
+    assign::{DesiredModel, DesiredSource, DesiredState, Loader, ModelKey},
     cli::{CheckArgs, OutputFormat},
     engine::native,
     model::{Model, ModelInfo, OpenOptions},

@@ -8,9 +8,12 @@ use crate::assign::{
     rest::{ChangeError, Held, Registry, StateFolder},
 };
 
+/// The level and the confidence, each time that values were applied.
+type Applied = Arc<Mutex<Vec<(String, Option<f64>)>>>;
+
 struct Running {
     store: Store,
-    applied: Arc<Mutex<Vec<(String, Option<f64>)>>>,
+    applied: Applied,
     state: std::path::PathBuf,
 }
 
@@ -21,7 +24,7 @@ fn start(state: &Path, file: &Path) -> Running {
     let (folder, mut held): (StateFolder, Held) = StateFolder::open(state).unwrap();
     let requested = held.config.take();
     let registry = Arc::new(Registry::new(DesiredState::default(), folder, held));
-    let applied = Arc::<Mutex<Vec<_>>>::default();
+    let applied = Applied::default();
     let told = Arc::clone(&applied);
     let apply =
         move |config: &Config| told.lock().unwrap().push((config.log.level.clone(), config.detection.confidence));
