@@ -112,10 +112,10 @@ fn a_hang_up_reads_the_file_anew() {
     wait_for_frames(&pod, "street", 3);
     let told = |text: &str| wait_for(&pod, || pod.log(), |log| log.contains(text));
 
-    // Another source, other detection, a chattier log, and an address for the next start.
+    // Another source, other detection, a chattier log, and something for the next start.
     let second = "- {id: second, uri: 'test://smpte', detection: {fps: 2}}\n";
     write(&format!(
-        "{SOURCES}{second}detection: {{fps: 3}}\nlog: {{level: 'warn,analytics_pod=debug'}}\nlisten: 127.0.0.1:1\n"
+        "{SOURCES}{second}detection: {{fps: 3}}\nlog: {{level: 'warn,analytics_pod=debug'}}\nstatistics: {{interval: 1s}}\n"
     ));
     pod.hang_up();
     told("configuration read anew");
@@ -124,7 +124,7 @@ fn a_hang_up_reads_the_file_anew() {
     wait_for_frames(&pod, "second", 1);
     assert_eq!(setting(&pod, "detection.fps"), (json!(3), json!("file")));
     let shown = pod.get("/api/v1/config");
-    assert_eq!(shown["pendingRestart"], json!(["listen"]));
+    assert_eq!(shown["pendingRestart"], json!(["statistics.interval"]));
     // Requests that only look are logged at this level.
     told("\"path\":\"/api/v1/config\"");
 
