@@ -10,7 +10,7 @@ use std::{
 };
 
 use analytics_pod::{
-    assign::{DesiredModel, DesiredSource, DesiredState, ModelKey},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState, ModelKey},
     engine::native::{NativeEngine, NativeSettings},
     observation::{Observation, SourceKey},
     pod::{Pod, PodSettings},
@@ -78,7 +78,7 @@ impl Watched {
             telemetry: Arc::clone(&telemetry),
         })
         .unwrap();
-        pod.apply(desired);
+        pod.apply(desired, &Causes::default());
         let telemetry = telemetry.source(&key).unwrap();
         Self { pod, telemetry, observations }
     }

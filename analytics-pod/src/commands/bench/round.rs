@@ -19,7 +19,7 @@ use super::{
     report::{MemoryFigures, Trend},
 };
 use crate::{
-    assign::{DesiredModel, DesiredSource, DesiredState},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState},
     commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
     observation::Observation,
@@ -111,7 +111,7 @@ impl Round<'_> {
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
         })?;
-        pod.apply(self.desired());
+        pod.apply(self.desired(), &Causes::default());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;
