@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use analytics_pod::{
     cli::{Cli, Command},
-    commands::{StopRequest, bench, check, detect, run},
-    telemetry::logging::{self, Detail, LogLines},
+    commands::{StopRequest, bench, check, detect, health, run},
+    telemetry::{
+        gstreamer_log,
+        logging::{self, Detail, LogLines},
+    },
 };
 use clap::Parser;
 
@@ -27,11 +30,15 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let detail = match (&cli.command, cli.verbose) {
         (_, true) => Detail::Verbose,
         (Command::Run(_), false) => Detail::Events,
-        (Command::Detect(_) | Command::Check(_) | Command::Bench(_), false) => Detail::Problems,
+        (Command::Detect(_) | Command::Check(_) | Command::Bench(_) | Command::Health(_), false) => Detail::Problems,
     };
+    if let Command::Health(args) = &cli.command {
+        // Asked every few seconds by a container's runtime: no log of its own, which would be the pod's, and no media.
+        return Ok(health::health(args));
+    }
     let logs = logging::init(detail, cli.log_file.as_deref())?;
+    gstreamer_log::bridge_gstreamer();
     gstreamer::init()?;
-    logging::bridge_gstreamer();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(execute(cli, logs));
     // A blocking call that has not come back (a model's download, say) must not hold up the exit.
@@ -44,6 +51,7 @@ async fn execute(cli: &Cli, logs: LogLines) -> Result<ExitCode, Box<dyn std::err
     match &cli.command {
         Command::Run(args) => Ok(run::run(args, &stop, logs).await?),
         Command::Detect(args) => Ok(tokio::task::block_in_place(|| detect::detect(args, &stop))?),
+        Command::Health(args) => Ok(health::health(args)),
         Command::Check(args) => Ok(tokio::task::block_in_place(|| check::check(args))?),
         Command::Bench(args) => Ok(bench::bench(args, &stop).await?),
     }

@@ -106,9 +106,7 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
         (Target::Metrics, _) => metrics(services).await,
         (Target::Docs, _) => Ok(openapi::page()),
         (Target::Document, _) => Ok(Answer::json(StatusCode::OK, openapi::document())),
-        (Target::Frame, _) => {
-            frame::answer(services, &request.id, &source(services, &source_key)?, &source_key).await
-        },
+        (Target::Frame, _) => frame::answer(services, &request.id, &source(services, &source_key)?, &source_key).await,
         (Target::Status, _) => Ok(Answer::json(StatusCode::OK, &status(services))),
         (Target::Sources, Method::Post) => create_source(services, request).await,
         (Target::Sources, _) => {

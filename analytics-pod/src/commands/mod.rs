@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chaos;
 pub mod check;
 pub mod detect;
+pub mod health;
 mod models;
 pub mod run;
 mod simulator;

@@ -76,7 +76,8 @@ impl Groups<'_> {
         let cpu = self.ancestry("cpu").unwrap_or_default();
         let number = |groups: &Ancestry, file: &str| groups.nearest(file)?.trim().parse::<u64>().ok();
         let memory_limits = unified.each(|group| limit(&group.join("memory.max")));
-        let memory_limits = memory_limits.into_iter().chain(memory.each(|group| limit(&group.join("memory.limit_in_bytes"))));
+        let memory_limits =
+            memory_limits.into_iter().chain(memory.each(|group| limit(&group.join("memory.limit_in_bytes"))));
         let cpu_limits = unified.each(|group| quota(&fs::read_to_string(group.join("cpu.max")).ok()?));
         let cpu_limits = cpu_limits.into_iter().chain(cpu.each(quota_v1));
         let (stat, stat_v1) = (unified.nearest("cpu.stat"), cpu.nearest("cpu.stat"));

@@ -34,11 +34,7 @@ pub(super) struct ClassCounters {
 
 impl ClassCounters {
     /// Counters for `model`; classes that `before` had under the same name go on from there.
-    pub(super) fn new(
-        model: &Arc<ModelInfo>,
-        confidences: Option<Arc<Confidences>>,
-        before: Option<&Self>,
-    ) -> Self {
+    pub(super) fn new(model: &Arc<ModelInfo>, confidences: Option<Arc<Confidences>>, before: Option<&Self>) -> Self {
         let carried = |label: &Arc<str>| {
             let before = before?;
             let index = before.model.labels.iter().position(|other| other == label)?;

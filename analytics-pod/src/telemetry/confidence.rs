@@ -90,9 +90,8 @@ impl Confidences {
         let names = ClassNames::of(labels);
         let carried = |name: &Arc<str>| {
             let counters = Counters::default();
-            let before = before.and_then(|before| {
-                before.counters.get(before.names.names().iter().position(|other| other == name)?)
-            });
+            let before = before
+                .and_then(|before| before.counters.get(before.names.names().iter().position(|other| other == name)?));
             if let Some(before) = before {
                 for (counter, before) in counters.buckets.iter().zip(&before.buckets) {
                     counter.store(before.load(Relaxed), Relaxed);

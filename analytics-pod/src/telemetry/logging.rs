@@ -7,13 +7,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use gstreamer as gst;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
     registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
-use super::redact;
+use super::gstreamer_log;
 use crate::rotating_file::{RotatingFile, Rotation};
 
 /// How much is logged where `RUST_LOG` says nothing.
@@ -70,6 +69,8 @@ pub enum LoggingError {
 pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.trim().is_empty() => EnvFilter::try_new(filter)?,
+        // Who sets GST_DEBUG wants to see what it gives.
+        _ if gstreamer_log::is_asked_for() => EnvFilter::new(format!("{},gstreamer=trace", detail.filter())),
         _ => EnvFilter::new(detail.filter()),
     };
     let lines = LogLines::default();
@@ -102,24 +103,6 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false)
-}
-
-/// Makes `GStreamer`'s warnings and errors lines of this log, without credentials. Where `GST_DEBUG` is set, its user
-/// wants `GStreamer`'s own output and gets it unchanged. Call it once, after `gst::init`.
-pub fn bridge_gstreamer() {
-    if std::env::var_os("GST_DEBUG").is_some() {
-        return;
-    }
-    gst::log::remove_default_log_function();
-    gst::log::set_default_threshold(gst::DebugLevel::Warning);
-    gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
-        // GStreamer's "errors" are an element's view of its own trouble; whether the source fails for it is told by
-        // the supervisor.
-        if let (gst::DebugLevel::Error | gst::DebugLevel::Warning, Some(text)) = (level, message.get()) {
-            let element = object.map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(target: "gstreamer", category = category.name(), element, "{}", redact(&text));
-        }
-    });
 }
 
 /// Writes log lines to standard error, or holds the last ones while another writer has the terminal.
@@ -190,7 +173,10 @@ impl io::Write for LineWriter {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use gstreamer as gst;
+
     use super::*;
+    use crate::telemetry::gstreamer_log::bridge_gstreamer;
 
     #[test]
     fn the_last_lines_are_held() {
@@ -225,10 +211,12 @@ mod tests {
         let category = gst::DebugCategory::new("redactiontest", gst::DebugColorFlags::empty(), None);
         tracing::subscriber::with_default(layered(lines.clone(), true), || {
             gst::warning!(category, "no answer from rtsp://admin:secret@camera/main?token=t0ken");
+            gst::warning!(category, "srt, passphrase=(string)\"correct horse\", user-pw=secret");
             gst::info!(category, "not a warning");
         });
         let text = lines.last(10).join("\n");
         assert!(text.contains("no answer from rtsp://camera/main"), "{text}");
+        assert!(text.contains("passphrase=… user-pw=…"), "{text}");
         assert!(!text.contains("secret") && !text.contains("t0ken") && !text.contains("not a warning"), "{text}");
     }
 }

@@ -6,6 +6,7 @@ mod classes;
 mod confidence;
 mod exposition;
 mod gpus;
+pub mod gstreamer_log;
 pub mod logging;
 mod models;
 mod process;
@@ -19,9 +20,7 @@ pub use cgroup::{ControlGroup, memory_limit};
 pub use classes::ClassCount;
 pub use exposition::{EncodeError, encode_metrics};
 pub use models::ModelTelemetry;
-pub use process::{
-    CpuGroup, Memory, ProcessError, cpu_by_group, memory, open_files, process_cpu, thread_cpu, threads,
-};
+pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, open_files, process_cpu, thread_cpu, threads};
 pub use redact::redact;
 pub use registry::Telemetry;
 pub use stream::{StreamTelemetry, VideoFormat};

@@ -84,7 +84,14 @@ impl Registry {
     ) -> Self {
         let snapshot = snapshot(Arc::new(declared), made);
         let current = ArcSwap::from_pointee(snapshot);
-        Self { current, causes: Mutex::default(), writing: Mutex::new(keeping), folder, unreadable, changed: watch::Sender::new(()) }
+        Self {
+            current,
+            causes: Mutex::default(),
+            writing: Mutex::new(keeping),
+            folder,
+            unreadable,
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// What is known now.
@@ -145,7 +152,13 @@ impl Registry {
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn change_source(&self, request: &RequestId, key: &SourceKey, body: &Value, patch: bool) -> Result<Arc<MadeSource>, ChangeError> {
+    pub fn change_source(
+        &self,
+        request: &RequestId,
+        key: &SourceKey,
+        body: &Value,
+        patch: bool,
+    ) -> Result<Arc<MadeSource>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         let before = made_source(&current, key)?;
@@ -189,7 +202,12 @@ impl Registry {
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn replace_model(&self, request: &RequestId, key: &ModelKey, body: &Value) -> Result<Arc<MadeModel>, ChangeError> {
+    pub fn replace_model(
+        &self,
+        request: &RequestId,
+        key: &ModelKey,
+        body: &Value,
+    ) -> Result<Arc<MadeModel>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         made_model(&current, key)?;

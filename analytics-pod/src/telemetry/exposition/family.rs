@@ -84,4 +84,3 @@ pub(super) fn label(name: &str, value: &str) -> LabelPair {
     pair.set_value(value.to_owned());
     pair
 }
-

@@ -53,17 +53,22 @@ pub(super) fn control_group(group: &ControlGroup) -> Vec<MetricFamily> {
         Family::gauge("vision_pod_cgroup_cpu_limit_cores", "CPU limit of the control group.").single(group.cpu_limit),
         Family::counter("vision_pod_cgroup_cpu_periods_total", "Periods in which the CPU limit was held against use.")
             .single(count(group.cpu_periods)),
-        Family::counter("vision_pod_cgroup_cpu_throttled_periods_total", "Those of them in which the group had to wait.")
-            .single(count(group.cpu_throttled_periods)),
-        Family::counter("vision_pod_cgroup_cpu_throttled_seconds_total", "How long the group had to wait for its CPU limit.")
-            .single(group.cpu_throttled_seconds),
+        Family::counter(
+            "vision_pod_cgroup_cpu_throttled_periods_total",
+            "Those of them in which the group had to wait.",
+        )
+        .single(count(group.cpu_throttled_periods)),
+        Family::counter(
+            "vision_pod_cgroup_cpu_throttled_seconds_total",
+            "How long the group had to wait for its CPU limit.",
+        )
+        .single(group.cpu_throttled_seconds),
     ]
 }
 
 pub(super) fn gpus(readings: &GpuReadings) -> Vec<MetricFamily> {
-    let labels = |gpu: &GpuReading| -> Vec<LabelPair> {
-        vec![label("gpu", &gpu.index.to_string()), label("uuid", &gpu.uuid)]
-    };
+    let labels =
+        |gpu: &GpuReading| -> Vec<LabelPair> { vec![label("gpu", &gpu.index.to_string()), label("uuid", &gpu.uuid)] };
     let mut info = Family::gauge("vision_pod_gpu_info", "1 for each GPU of the machine.");
     for gpu in &readings.gpus {
         let mut labels = labels(gpu);
@@ -82,15 +87,24 @@ pub(super) fn gpus(readings: &GpuReadings) -> Vec<MetricFamily> {
     vec![
         info.finish(),
         each(
-            Family::gauge("vision_pod_gpu_utilization_ratio", "Share of the last moments in which a kernel ran, 0 to 1."),
+            Family::gauge(
+                "vision_pod_gpu_utilization_ratio",
+                "Share of the last moments in which a kernel ran, 0 to 1.",
+            ),
             |gpu| gpu.utilization,
         ),
         each(
-            Family::gauge("vision_pod_gpu_decoder_utilization_ratio", "Share in which the video decoder worked, 0 to 1."),
+            Family::gauge(
+                "vision_pod_gpu_decoder_utilization_ratio",
+                "Share in which the video decoder worked, 0 to 1.",
+            ),
             |gpu| gpu.decoder_utilization,
         ),
         each(
-            Family::gauge("vision_pod_gpu_encoder_utilization_ratio", "Share in which the video encoder worked, 0 to 1."),
+            Family::gauge(
+                "vision_pod_gpu_encoder_utilization_ratio",
+                "Share in which the video encoder worked, 0 to 1.",
+            ),
             |gpu| gpu.encoder_utilization,
         ),
         each(Family::gauge("vision_pod_gpu_memory_used_bytes", "GPU memory in use, by whomever."), |gpu| {

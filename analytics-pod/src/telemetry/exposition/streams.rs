@@ -144,7 +144,8 @@ fn latency_counts(recorded: &Histogram<u64>) -> [u64; LATENCY_BOUNDS.len() + 1] 
     for value in recorded.iter_recorded() {
         // A recorded value stands for a small range; its end would fall just past a bound of its own size.
         let seconds = recorded.lowest_equivalent(value.value_iterated_to()) as f64 / 1e6;
-        counts[LATENCY_BOUNDS.iter().take_while(|bound| seconds > **bound).count()] += value.count_since_last_iteration();
+        counts[LATENCY_BOUNDS.iter().take_while(|bound| seconds > **bound).count()] +=
+            value.count_since_last_iteration();
     }
     counts
 }

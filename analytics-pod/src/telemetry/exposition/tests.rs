@@ -75,7 +75,13 @@ fn gpus() -> GpuReadings {
         temperature: Some(61),
     };
     // A part of a GPU has memory, and no utilisation of its own.
-    let part = GpuReading { index: 1, uuid: "MIG-3c4d".to_owned(), utilization: None, decoder_utilization: None, ..gpu.clone() };
+    let part = GpuReading {
+        index: 1,
+        uuid: "MIG-3c4d".to_owned(),
+        utilization: None,
+        decoder_utilization: None,
+        ..gpu.clone()
+    };
     GpuReadings { driver: Some("570.1".to_owned()), gpus: vec![gpu, part] }
 }
 
