@@ -4,7 +4,14 @@ mod machine;
 mod report;
 mod self_test;
 
-use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    process::ExitCode,
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
 
 use report::{CheckReport, Finding};
 
@@ -78,11 +85,16 @@ fn elements(desired: &DesiredState) -> Vec<Finding> {
         .collect()
 }
 
-/// Opens each model: its run on a grey picture is part of that.
+/// Opens each model: its run on a grey picture is part of that. All at once: a server that does not answer is waited
+/// for long.
 fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
+    let opened: Vec<_> = thread::scope(|scope| {
+        let opening: Vec<_> = desired.models.values().map(|model| scope.spawn(|| open_model(model))).collect();
+        opening.into_iter().map(ScopedJoinHandle::join).collect()
+    });
     let mut open = BTreeMap::new();
-    for (key, model) in &desired.models {
-        match open_model(model) {
+    for (key, opened) in desired.models.keys().zip(opened) {
+        match opened.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(model) => {
                 findings.push(Finding::good("model", key.to_string(), describe(model.info())));
                 open.insert(key.clone(), model);
@@ -96,7 +108,7 @@ fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<Model
 fn describe(info: &ModelInfo) -> String {
     let input = &info.input;
     format!(
-        "{}\nopset {}; {}\nlayout {}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
+        "{}\nopset {}; {}\nlayout {}, input {}×{} {}, {}\n{} labels, {}: {}",
         info.digest,
         info.opset,
         info.tensors.join("; "),
