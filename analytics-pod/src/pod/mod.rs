@@ -144,7 +144,7 @@ impl Pod {
             }
         }
         for source in changes.added {
-            let request = caused.sources.get(&source.key);
+            let request = caused.of_source(&source.key, &source.model);
             self.add(source, request);
         }
         self.desired = desired;

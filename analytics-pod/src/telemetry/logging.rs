@@ -37,6 +37,9 @@ impl Detail {
     }
 }
 
+/// What is never logged in more detail, whatever `RUST_LOG` says: the HTTP client writes addresses with their queries.
+const HELD_BACK: [&str; 2] = ["ureq=info", "ureq_proto=info"];
+
 /// How a log file is rotated; `--log-file` tells it.
 const LOG_ROTATION: Rotation = Rotation { max_bytes: 64 << 20, keep: 4 };
 
@@ -73,6 +76,8 @@ pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingErro
         _ if gstreamer_log::is_asked_for() => EnvFilter::new(format!("{},gstreamer=trace", detail.filter())),
         _ => EnvFilter::new(detail.filter()),
     };
+    let filter =
+        HELD_BACK.iter().try_fold(filter, |filter, held| Ok::<_, ParseError>(filter.add_directive(held.parse()?)))?;
     let lines = LogLines::default();
     let people = io::stderr().is_terminal();
     let file = file.map(|path| {
