@@ -182,6 +182,8 @@ fn health(services: &Services) -> Answer {
 fn status(services: &Services) -> PodStatus {
     let sources = sources(services);
     let in_state = |state: SourceState| sources.iter().filter(|source| source.status.state == state).count();
+    // The sum of nothing is -0.0.
+    let in_all = |figure: fn(&Source) -> f64| sources.iter().map(figure).fold(0.0, |sum, figure| sum + figure);
     let limit_bytes = memory_limit();
     PodStatus {
         version: env!("CARGO_PKG_VERSION"),
@@ -194,8 +196,8 @@ fn status(services: &Services) -> PodStatus {
             disabled: in_state(SourceState::Disabled),
         },
         models: services.registry.snapshot().merged.models.len(),
-        received_fps: sources.iter().map(|source| source.status.received_fps).sum(),
-        processed_fps: sources.iter().map(|source| source.status.processed_fps).sum(),
+        received_fps: in_all(|source| source.status.received_fps),
+        processed_fps: in_all(|source| source.status.processed_fps),
         cores: services.cores,
         cpu_seconds: process_cpu().as_secs_f64(),
         memory: memory().ok().map(|memory| MemoryUse {

@@ -220,7 +220,8 @@ fn model_line(model: Model, sources: &[Source]) -> ModelLine {
     let worst =
         |worst: Latency, other: Latency| Latency { p50: worst.p50.max(other.p50), p95: worst.p95.max(other.p95) };
     ModelLine {
-        processed_fps: statuses.iter().map(|status| status.processed_fps).sum(),
+        // The sum of nothing is -0.0.
+        processed_fps: statuses.iter().map(|status| status.processed_fps).fold(0.0, |sum, fps| sum + fps),
         last_frame_time: statuses.iter().filter_map(|status| status.last_frame_time).max(),
         latency_ms: statuses.iter().filter_map(|status| status.latency_ms).reduce(worst),
         namespace: model.namespace,
