@@ -2,6 +2,7 @@
 
 mod machine;
 mod report;
+mod requirements;
 mod self_test;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 use report::{CheckReport, Finding};
+use requirements::Machine;
 
 use crate::{
     assign::{DesiredSource, DesiredState, Loader, ModelKey},
@@ -38,8 +40,11 @@ pub struct CheckError(#[from] serde_json::Error);
 /// # Errors
 /// Where the report cannot be written.
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
-    let mut findings = machine::findings();
-    let desired = manifests(args, &mut findings);
+    let mut of_manifests = Vec::new();
+    let desired = manifests(args, &mut of_manifests);
+    let mut findings = Machine::look().findings(desired.sources.len());
+    findings.extend(machine::findings());
+    findings.extend(of_manifests);
     findings.extend(elements(&desired));
     let models = models(&desired, &mut findings);
     sources(args, &desired, &models, &mut findings);
