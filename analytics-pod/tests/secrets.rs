@@ -59,9 +59,8 @@ fn spellings(secret: &str) -> Vec<String> {
 fn leaks(what: &str, text: &str) -> Vec<String> {
     let found = SECRETS.iter().flat_map(|secret| spellings(secret)).filter_map(|spelling| {
         let at = text.find(&spelling)?;
-        let from = (at.saturating_sub(160)..=at).find(|from| text.is_char_boundary(*from)).unwrap_or(at);
-        let to = (at + spelling.len()..text.len()).take(60).filter(|to| text.is_char_boundary(*to)).last();
-        Some(format!("{what}: {spelling}: …{}…", &text[from..to.unwrap_or(at + spelling.len())]))
+        let (from, to) = (text.floor_char_boundary(at.saturating_sub(160)), at + spelling.len() + 60);
+        Some(format!("{what}: {spelling}: …{}…", &text[from..text.floor_char_boundary(to)]))
     });
     found.collect()
 }

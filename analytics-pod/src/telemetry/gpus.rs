@@ -25,7 +25,7 @@ enum Driver {
     #[default]
     NotAsked,
     Absent,
-    Open(Gpus),
+    Open(Box<Gpus>),
 }
 
 impl GpuMonitor {
@@ -45,7 +45,7 @@ impl GpuMonitor {
 
 fn open() -> Driver {
     match Gpus::open() {
-        Ok(gpus) => Driver::Open(gpus),
+        Ok(gpus) => Driver::Open(Box::new(gpus)),
         Err(GpuError::NoDriver) => Driver::Absent,
         Err(error) => {
             tracing::warn!("there are no metrics of GPUs: {error}");

@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use gpu_telemetry::GpuReading;
+use prometheus::proto::LabelPair;
 
 use super::*;
 use crate::{
@@ -174,7 +175,7 @@ fn the_documentation_lists_every_metric_and_no_other() {
     let exposed = everything().into_iter().map(|family| {
         let kind = format!("{:?}", family.get_field_type()).to_lowercase();
         let metric = family.get_metric().first().unwrap_or_else(|| panic!("{} is empty", family.name()));
-        let labels: Vec<&str> = metric.get_label().iter().map(|label| label.name()).collect();
+        let labels: Vec<&str> = metric.get_label().iter().map(LabelPair::name).collect();
         (family.name().to_owned(), kind, labels.join(", "))
     });
     let (exposed, documented) = (exposed.collect::<BTreeSet<_>>(), documented());
