@@ -14,6 +14,7 @@ pub mod engine;
 pub mod model;
 pub mod observation;
 pub mod pod;
+pub mod request_id;
 pub mod rotating_file;
 pub mod sink;
 pub mod source;

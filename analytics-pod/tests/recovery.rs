@@ -10,7 +10,7 @@ use std::{
 };
 
 use analytics_pod::{
-    assign::{DesiredModel, DesiredSource, DesiredState, ModelKey},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState, ModelKey},
     engine::native::{NativeEngine, NativeSettings},
     model::OpenOptions,
     observation::{Observation, SourceKey},
@@ -80,7 +80,7 @@ impl Watched {
             models: OpenOptions::default(),
         })
         .unwrap();
-        pod.apply(desired);
+        pod.apply(desired, &Causes::default());
         let telemetry = telemetry.source(&key).unwrap();
         Self { pod, telemetry, observations }
     }

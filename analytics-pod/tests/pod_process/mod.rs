@@ -104,9 +104,33 @@ impl PodProcess {
         self.log()
     }
 
+    /// `analytics-pod health` of this pod.
+    pub(crate) fn health(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
+        command.args(["health", "--address", &self.address]).args(arguments).output().unwrap()
+    }
+
     /// The status and text of an answer; `None` where the pod is gone.
     pub(crate) fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
-        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        self.try_request_as(None, method, path, body)
+    }
+
+    /// As [`Self::send`], known by this id.
+    pub(crate) fn send_as(&self, id: &str, method: &str, path: &str, body: &Value) -> (u16, String) {
+        self.try_request_as(Some(id), method, path, Some(body)).unwrap_or_else(|| panic!("no answer: {}", self.log()))
+    }
+
+    fn try_request_as(
+        &self,
+        id: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<(u16, String)> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
         let answered = match body.filter(|body| !body.is_null()) {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

@@ -19,7 +19,7 @@ use super::{
     report::{MemoryFigures, Trend},
 };
 use crate::{
-    assign::{DesiredModel, DesiredSource, DesiredState},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState},
     commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
     model::OpenOptions,
@@ -113,7 +113,7 @@ impl Round<'_> {
             telemetry: Arc::clone(&telemetry),
             models: OpenOptions::default(),
         })?;
-        pod.apply(self.desired());
+        pod.apply(self.desired(), &Causes::default());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;

@@ -22,7 +22,7 @@ use super::{
     simulator::{CameraError, CameraSettings, Cameras},
 };
 use crate::{
-    assign::{self, DesiredSource, DesiredState},
+    assign::{self, Causes, DesiredSource, DesiredState},
     cli::{Codec, OutputFormat, RunArgs},
     engine::native::{NativeEngine, NativeSettings},
     model::OpenOptions,
@@ -101,7 +101,7 @@ pub async fn run(args: &RunArgs, model: &str, seed: u64, stop: &StopRequest) -> 
         telemetry: Arc::clone(&telemetry),
         models: OpenOptions::default(),
     })?;
-    pod.apply(desired);
+    pod.apply(desired, &Causes::default());
     let mut director = Director { crowd, alone, keys, telemetry, record, stop: stop.clone() };
     let faults = plan::schedule(seed, args.chaos_faults, director.crowd.uris.len());
     let directed = tokio::task::spawn_blocking(move || director.direct(seed, &faults)).await;
