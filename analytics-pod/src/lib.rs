@@ -18,4 +18,5 @@ pub mod sink;
 pub mod source;
 pub mod telemetry;
 pub mod track;
+pub mod trend;
 pub mod view;
