@@ -35,7 +35,7 @@ coverage: setup ## Tests' coverage of lines by room; fails where it is too low
 	@scripts/coverage.sh
 
 audit: setup ## Checks the dependencies against the RustSec advisories (needs the network)
-	@"$$(scripts/tools.sh)/cargo-deny" check
+	@"$$(scripts/tools.sh cargo-deny)/cargo-deny" check
 
 crds: ## Writes the resources' YAML anew from the Rust types
 	@cargo run --quiet -p operator -- crds > crds/generated/vision-operator.dev.yaml

@@ -10,6 +10,7 @@ pub mod assign;
 pub mod cli;
 pub mod commands;
 pub mod engine;
+pub mod heap;
 pub mod model;
 pub mod observation;
 pub mod pod;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use analytics_pod::{
     cli::{Cli, Command},
     commands::{StopRequest, bench, check, detect, run},
+    heap,
     telemetry::logging::{self, Detail, LogLines},
 };
 use clap::Parser;
@@ -13,6 +14,7 @@ use clap::Parser;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    heap::limit_arenas();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,

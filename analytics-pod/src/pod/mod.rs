@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::{
     assign::{ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
     engine::{Attempt, DetectionSettings, Engine, FrameTap, InferredFrame},
+    heap::Release,
     model::Model,
     observation::{SourceKey, StreamIdentity},
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
@@ -63,6 +64,7 @@ pub struct Pod {
     running: BTreeMap<SourceKey, Running>,
     /// Sources that were removed and have not ended yet.
     ending: BTreeMap<SourceKey, JoinHandle<()>>,
+    memory: Release,
     /// When this pod began; see [`StreamIdentity::epoch`].
     epoch: u64,
     /// The last [`StreamIdentity::session`] that was given out.
@@ -108,6 +110,7 @@ impl Pod {
             desired: DesiredState::default(),
             running: BTreeMap::new(),
             ending: BTreeMap::new(),
+            memory: Release::default(),
             epoch: now,
             session: now,
         })
@@ -123,6 +126,9 @@ impl Pod {
         let changes = desired.changes_from(&self.desired);
         self.ending.retain(|_, ending| !ending.is_finished());
         self.models.apply(&desired.models);
+        if desired.models != self.desired.models {
+            self.memory.soon();
+        }
         for key in &changes.removed {
             self.remove(key);
         }
@@ -236,7 +242,7 @@ impl Pod {
         let Some(running) = self.running.remove(key) else { return };
         running.cancel.cancel();
         self.telemetry.remove_source(key);
-        let (key, published) = (key.clone(), self.published.clone());
+        let (key, published, memory) = (key.clone(), self.published.clone(), self.memory.clone());
         let ending = tokio::spawn({
             let key = key.clone();
             async move {
@@ -244,6 +250,7 @@ impl Pod {
                     warn!(source = %key, %error, "a supervisor has failed");
                 }
                 published.remove(&key);
+                memory.soon();
                 info!(source = %key, "source removed");
             }
         });
