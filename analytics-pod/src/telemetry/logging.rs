@@ -13,7 +13,7 @@ use tracing_subscriber::{
     registry::LookupSpan, util::SubscriberInitExt as _,
 };
 
-use super::redact;
+use super::{log_file::LogFile, redact};
 use crate::rotating_file::{RotatingFile, Rotation};
 
 /// How much is logged where `RUST_LOG` says nothing.
@@ -76,7 +76,8 @@ pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingErro
     let people = io::stderr().is_terminal();
     let file = file.map(|path| {
         let failed = |source| LoggingError::File { path: path.to_owned(), source };
-        RotatingFile::open(path, LOG_ROTATION).map(|file| json(Mutex::new(file)).boxed()).map_err(failed)
+        let file = RotatingFile::open(path, LOG_ROTATION).map_err(failed)?;
+        Ok::<_, LoggingError>(json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed())
     });
     let file = file.transpose()?;
     layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;

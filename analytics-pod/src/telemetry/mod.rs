@@ -3,6 +3,7 @@
 
 mod classes;
 mod exposition;
+mod log_file;
 pub mod logging;
 mod process;
 mod rate;
