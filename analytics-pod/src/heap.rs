@@ -2,8 +2,8 @@
 //!
 //! glibc gives each thread that allocates an arena of its own, up to eight a core, and returns an arena's memory to the
 //! system only from its end. Pipelines and models come and go in threads that come and go, so each arena ends up holding
-//! tens of megabytes of which little is in use. Few arenas, and giving back their free pages once a source or model has
-//! gone, keep the pod's memory at what it uses. On other C libraries nothing is done.
+//! tens of megabytes of which little is in use. Few arenas, and giving back their free pages once a source, an attempt
+//! or a model has gone, keep the pod's memory at what it uses. On other C libraries nothing is done.
 
 use std::{
     sync::{

@@ -59,7 +59,8 @@ fn make_clip(elements: &str, path: &Path) {
     let pipeline = gst::parse::launch(&format!("{elements} ! filesink location={}", path.display())).unwrap();
     let bus = pipeline.bus().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
-    let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
+    let end =
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &[gst::MessageType::Eos, gst::MessageType::Error]);
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(end.map(|message| message.type_()), Some(gst::MessageType::Eos), "{elements}");
 }
@@ -144,13 +145,13 @@ fn every_source_that_cannot_be_had_says_why_and_harms_no_other() {
         ("unknown-host", "rtsp://no-such-host.invalid/camera".into(), "HostUnreachable", "resolved"),
         ("closed", format!("rtsp://{closed}/camera"), "HostUnreachable", "refuses the connection"),
         ("black-hole", format!("rtsp://{}/camera", hole.address), "Timeout", "in time"),
-        ("wrong-login", camera_that_answers("401 Unauthorized"), "AuthenticationFailed", "login"),
+        ("wrong-login", camera_that_answers("401 Unauthorized"), "AuthenticationFailed", "user name"),
         ("rtsp-404", camera_that_answers("404 Not Found"), "NotFound", "404"),
         ("rtsp-454", camera_that_answers("454 Session Not Found"), "ConnectionLost", "454"),
         ("rtsp-503", camera_that_answers("503 Service Unavailable"), "HostUnreachable", "503"),
     ];
-    let no_key_frame = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data/videos/cvat_video_without_valid_keyframes.mp4");
+    let no_key_frame =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/videos/cvat_video_without_valid_keyframes.mp4");
     if no_key_frame.is_file() {
         let uri = format!("file://{}", no_key_frame.canonicalize().unwrap().display());
         table.push(("no-key-frame", uri, "CorruptStream", "key frame"));

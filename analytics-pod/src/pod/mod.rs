@@ -225,6 +225,7 @@ impl Pod {
             frames: self.frames.clone(),
             published: self.published.clone(),
             telemetry,
+            memory: self.memory.clone(),
             cancel: cancel.clone(),
         };
         let predecessor = self.ending.remove(&key);
@@ -268,6 +269,7 @@ struct Supervised {
     frames: Sender<InferredFrame>,
     published: Sources,
     telemetry: Arc<StreamTelemetry>,
+    memory: Release,
     cancel: CancellationToken,
 }
 
@@ -283,6 +285,8 @@ impl Supervised {
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
         let attempt = |input, events| {
+            // The attempt before, if any, has let go of its pipeline.
+            self.memory.soon();
             ready(Ok(Attempt {
                 stream: Arc::clone(&self.stream),
                 input,

@@ -77,7 +77,9 @@ pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingErro
     let file = file.map(|path| {
         let failed = |source| LoggingError::File { path: path.to_owned(), source };
         let file = RotatingFile::open(path, LOG_ROTATION).map_err(failed)?;
-        Ok::<_, LoggingError>(json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed())
+        Ok::<_, LoggingError>(
+            json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed(),
+        )
     });
     let file = file.transpose()?;
     layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;

@@ -60,7 +60,8 @@ impl PodProcess {
     /// As [`Self::start`], by a program that takes this one and its arguments as its own last ones and runs it in its
     /// place.
     pub(crate) fn start_within(wrapper: &[&str], state: &Path, arguments: &[&str]) -> Self {
-        let mut child = command_within(wrapper, state, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command_within(wrapper, state, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
         let (told, address) = mpsc::channel();
