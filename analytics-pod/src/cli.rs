@@ -237,13 +237,13 @@ pub struct RunArgs {
     #[arg(long)]
     pub require_detections: bool,
 
-    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage and hang,
-    /// in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
+    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage, hang
+    /// and crash, in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view", "outputs"])]
     pub chaos: Option<u64>,
 
     /// How many times a simulated camera fails; each kind of fault comes equally often.
-    #[arg(long, value_name = "COUNT", default_value_t = 14, requires = "chaos",
+    #[arg(long, value_name = "COUNT", default_value_t = 16, requires = "chaos",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub chaos_faults: u32,
 

@@ -9,6 +9,7 @@ use analytics_pod::{
         run::{self, RunContext},
     },
     config::Inputs,
+    heap,
     telemetry::{
         gstreamer_log,
         logging::{self, LogSettings},
@@ -20,6 +21,7 @@ use clap::Parser;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    heap::limit_arenas();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::{
     assign::{Causes, ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
     engine::{Attempt, DetectionSettings, Engine, FrameTap, InferredFrame},
+    heap::Release,
     model::{Model, OpenOptions},
     observation::{SourceKey, StreamIdentity},
     request_id::RequestId,
@@ -66,6 +67,7 @@ pub struct Pod {
     running: BTreeMap<SourceKey, Running>,
     /// Sources that were removed and have not ended yet.
     ending: BTreeMap<SourceKey, JoinHandle<()>>,
+    memory: Release,
     /// When this pod began; see [`StreamIdentity::epoch`].
     epoch: u64,
     /// The last [`StreamIdentity::session`] that was given out.
@@ -111,6 +113,7 @@ impl Pod {
             desired: DesiredState::default(),
             running: BTreeMap::new(),
             ending: BTreeMap::new(),
+            memory: Release::default(),
             epoch: now,
             session: now,
         })
@@ -127,6 +130,9 @@ impl Pod {
         let changes = desired.changes_from(&self.desired);
         self.ending.retain(|_, ending| !ending.is_finished());
         self.models.apply(&desired.models, caused);
+        if desired.models != self.desired.models {
+            self.memory.soon();
+        }
         for key in &changes.removed {
             self.remove(key, caused.sources.get(key));
         }
@@ -231,6 +237,7 @@ impl Pod {
             frames: self.frames.clone(),
             published: self.published.clone(),
             telemetry,
+            memory: self.memory.clone(),
             cancel: cancel.clone(),
         };
         let predecessor = self.ending.remove(&key);
@@ -249,6 +256,7 @@ impl Pod {
         running.cancel.cancel();
         self.telemetry.remove_source(key);
         let (key, published, request) = (key.clone(), self.published.clone(), request.cloned());
+        let memory = self.memory.clone();
         let ending = tokio::spawn({
             let key = key.clone();
             async move {
@@ -256,6 +264,7 @@ impl Pod {
                     warn!(source = %key, %error, "a supervisor has failed");
                 }
                 published.remove(&key);
+                memory.soon();
                 info!(source = %key, request_id = request.as_ref().map(RequestId::as_str), "source removed");
             }
         });
@@ -273,6 +282,7 @@ struct Supervised {
     frames: Sender<InferredFrame>,
     published: Sources,
     telemetry: Arc<StreamTelemetry>,
+    memory: Release,
     cancel: CancellationToken,
 }
 
@@ -288,6 +298,8 @@ impl Supervised {
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
         let attempt = |input, events| {
+            // The attempt before, if any, has let go of its pipeline.
+            self.memory.soon();
             ready(Ok(Attempt {
                 stream: Arc::clone(&self.stream),
                 input,

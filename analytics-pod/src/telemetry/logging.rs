@@ -12,6 +12,7 @@ use tracing_subscriber::{
     registry::LookupSpan, reload, util::SubscriberInitExt as _,
 };
 
+use super::log_file::LogFile;
 use crate::{
     config::LogFormat,
     rotating_file::{RotatingFile, Rotation},
@@ -98,7 +99,10 @@ pub fn init(settings: &LogSettings) -> Result<(LogLines, LogLevel), LoggingError
     };
     let file = settings.file.as_deref().map(|path| {
         let failed = |source| LoggingError::File { path: path.to_owned(), source };
-        RotatingFile::open(path, settings.rotation).map(|file| json(Mutex::new(file)).boxed()).map_err(failed)
+        let file = RotatingFile::open(path, settings.rotation).map_err(failed)?;
+        Ok::<_, LoggingError>(
+            json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed(),
+        )
     });
     let file = file.transpose()?;
     layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;

@@ -7,6 +7,7 @@ mod confidence;
 mod exposition;
 mod gpus;
 pub mod gstreamer_log;
+mod log_file;
 pub mod logging;
 mod models;
 mod process;

@@ -16,7 +16,7 @@ use super::{
     counters::{Counters, Load},
     latency::{Latencies, Sendings},
     probe::{BarcodeProbe, FRAME_NUMBER},
-    report::{MemoryFigures, Trend},
+    report::MemoryFigures,
 };
 use crate::{
     assign::{Causes, DesiredModel, DesiredSource, DesiredState},
@@ -28,6 +28,7 @@ use crate::{
     sink::{ChannelSink, Sink},
     source::Pacing,
     telemetry::{ProcessError, Telemetry, memory, thread_cpu},
+    trend::Trend,
 };
 
 /// How long all sources may take to flow.
