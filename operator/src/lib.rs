@@ -1,3 +1,3 @@
-//! The operator: it keeps as many analytics pods as VideoSources need, and gives every source to one of them.
+//! The operator: it keeps as many analytics pods as `VideoSource`s need, and gives every source to one of them.
 
 pub mod plan;

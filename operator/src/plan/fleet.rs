@@ -42,6 +42,8 @@ pub(super) struct ModelState<'a> {
     hopeless: Option<Load>,
     /// Pods that are to end but cannot, for lack of room elsewhere.
     pub(super) blocked: u64,
+    /// Pods are starting, or will be made.
+    pub(super) grows: bool,
 }
 
 pub(super) struct PodState<'a> {
@@ -137,6 +139,7 @@ impl<'a> Fleet<'a> {
                 targets: Targets::new(),
                 hopeless: None,
                 blocked: 0,
+                grows: false,
             });
         }
         snapshot.pods.iter().for_each(|(key, pod)| fleet.add_pod(key, pod));
@@ -189,13 +192,16 @@ impl<'a> Fleet<'a> {
         let demand = self.memory.sources.get(key).and_then(|memory| memory.demand).unwrap_or(source.demand);
         let model = self.model_index.get(&(&*key.namespace, &*source.model)).copied();
         let wanted = source.enabled && source.refusal.is_none();
+        let mut moves = source.handover.is_some();
         if let Some(pod) = pod {
             let pod = &mut self.pods[pod];
+            // A camera that fails is only tried from elsewhere, and will probably stay.
+            let fails = pod.holding(key).is_some_and(|holding| holding.camera != Camera::Streaming);
+            moves &= !fails || pod.leaving.is_some();
             pod.bound.push(index);
             pod.used = pod.used.plus(demand);
-            if source.handover.is_some() {
-                pod.outbound += 1;
-            } else {
+            pod.outbound += u32::from(source.handover.is_some());
+            if !moves {
                 pod.projected = pod.projected.plus(demand);
             }
         }
@@ -203,7 +209,9 @@ impl<'a> Fleet<'a> {
             let target = &mut self.pods[target];
             target.inbound += 1;
             target.used = target.used.plus(demand);
-            target.projected = target.projected.plus(demand);
+            if moves {
+                target.projected = target.projected.plus(demand);
+            }
         }
         if let (Some(model), true) = (model, wanted) {
             self.models[model].sources.push(index);
@@ -284,9 +292,13 @@ impl<'a> Fleet<'a> {
             reason,
         });
         self.pods[from].outbound += 1;
-        self.pods[from].projected = self.pods[from].projected.minus(demand);
         self.pods[to].inbound += 1;
         self.charge(to, demand);
+        if reason == Reason::CameraFails {
+            self.pods[to].projected = self.pods[to].projected.minus(demand);
+        } else {
+            self.pods[from].projected = self.pods[from].projected.minus(demand);
+        }
     }
 
     /// Takes a source from its pod; `waits`: another pod is to have it once this one has let go.
@@ -332,12 +344,6 @@ impl<'a> Fleet<'a> {
     pub(super) fn camera(&self, source: usize) -> Camera {
         let SourceState { key, pod, .. } = &self.sources[source];
         pod.and_then(|pod| self.pods[pod].holding(key)).map_or(Camera::Streaming, |holding| holding.camera)
-    }
-
-    /// The order in which sources are placed: higher priority first, then by name.
-    pub(super) fn sort_by_priority(&self, sources: &mut [usize]) {
-        // Sources are numbered by their names.
-        sources.sort_by_key(|&source| (std::cmp::Reverse(self.sources[source].source.priority), source));
     }
 }
 

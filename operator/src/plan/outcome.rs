@@ -10,8 +10,6 @@ use super::{
 
 pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
     let decisions = mem::take(&mut fleet.decisions);
-    fleet.decisions.clone_from(&decisions);
-    let growing: Vec<bool> = (0..fleet.models.len()).map(|model| scale::is_growing(&fleet, model)).collect();
     let gains: HashSet<&Key> = decisions
         .iter()
         .filter(|decision| matches!(decision, Decision::Bind { .. } | Decision::FinishHandover { .. }))
@@ -34,7 +32,7 @@ pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
             *(if has_pod { &mut standing.streams } else { &mut standing.pending }) += 1;
         }
         if !has_pod {
-            outcome.pending.insert(key.clone(), pending(&fleet, source, &growing));
+            outcome.pending.insert(key.clone(), pending(&fleet, source));
         }
     }
     outcome.decisions = decisions;
@@ -42,7 +40,7 @@ pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
     outcome
 }
 
-fn pending(fleet: &Fleet<'_>, source: usize, growing: &[bool]) -> Pending {
+fn pending(fleet: &Fleet<'_>, source: usize) -> Pending {
     let SourceState { source: spec, wanted, model, demand, .. } = fleet.sources[source];
     let mut missing = super::Load::default();
     let reason = match model {
@@ -53,7 +51,7 @@ fn pending(fleet: &Fleet<'_>, source: usize, growing: &[bool]) -> Pending {
         Some(model) if fleet.models[model].model.replicas == Some(0) => PendingReason::NoPodsWanted,
         Some(_) if fleet.sources[source].settled || place::is_releasing(fleet, source) => PendingReason::Releasing,
         Some(model) if !demand.fits(fleet.models[model].ceiling) => PendingReason::ExceedsPod,
-        Some(model) if growing[model] => PendingReason::WaitingForPod,
+        Some(model) if fleet.models[model].grows => PendingReason::WaitingForPod,
         Some(model) => {
             missing = scale::missing(fleet, model);
             PendingReason::InsufficientCapacity

@@ -46,7 +46,7 @@ pub(super) fn even_out(fleet: &mut Fleet<'_>, model: usize) {
     }
     let loads = targets.iter().map(|&pod| load(&fleet.pods[pod]));
     let mean = loads.clone().sum::<u64>() / targets.len() as u64;
-    let limit = limit(mean, sizes(fleet, model, &targets), targets.len());
+    let limit = limit(mean, &sizes(fleet, model, &targets), targets.len());
     if loads.max().is_none_or(|fullest| fullest <= limit) {
         return;
     }
@@ -72,9 +72,9 @@ fn sizes(fleet: &Fleet<'_>, model: usize, targets: &[usize]) -> Vec<u64> {
 
 /// The load up to which a pod is even enough: 1.15 times the mean, or the least that the fullest pod must have because
 /// streams cannot be divided. Never more than a whole pod, while the mean is less.
-fn limit(mean: u64, sizes: Vec<u64>, pods: usize) -> u64 {
+fn limit(mean: u64, sizes: &[u64], pods: usize) -> u64 {
     let mut sums = vec![0];
-    for size in &sizes {
+    for size in sizes {
         sums.push(sums[sums.len() - 1] + size);
     }
     // Of the `pods` × k + 1 greatest streams, some pod has k + 1.
@@ -82,10 +82,10 @@ fn limit(mean: u64, sizes: Vec<u64>, pods: usize) -> u64 {
         let count = pods * k + 1;
         (count <= sizes.len()).then(|| sums[count] - sums[count - (k + 1)])
     });
-    let even = (mean * limits::EVEN_PERCENT / 100).max(least.max().unwrap_or(0));
-    let even = if mean < WHOLE { even.min(WHOLE) } else { even };
     // Shares are rounded down one by one.
-    even + even / 1000 + 1
+    let least = least.max().map_or(0, |least| least + sizes.len() as u64);
+    let even = (mean * limits::EVEN_PERCENT / 100).max(least);
+    if mean < WHOLE { even.min(WHOLE) } else { even }
 }
 
 fn next_move(fleet: &Fleet<'_>, targets: &[usize], limit: u64) -> Option<Move> {
@@ -93,19 +93,21 @@ fn next_move(fleet: &Fleet<'_>, targets: &[usize], limit: u64) -> Option<Move> {
     let mut donors: Vec<(u64, usize)> =
         targets.iter().map(|&pod| (load(&fleet.pods[pod]), pod)).filter(|&(load, _)| load > limit).collect();
     donors.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let emptiest = targets.iter().copied().min_by_key(|&pod| (load(&fleet.pods[pod]), pod))?;
     let receiver = |donor: usize| {
         let others = targets.iter().copied().filter(|&pod| pod != donor && at_rest(pod));
         others.min_by_key(|&pod| (load(&fleet.pods[pod]), pod))
     };
     donors.into_iter().filter(|&(_, donor)| at_rest(donor)).find_map(|(_, from)| {
         let to = receiver(from)?;
-        best_stream(fleet, from, to, limit).map(|source| Move { source, from, to })
+        // A pod that is filled above the limit gives again: only where nobody is emptier is that worth it.
+        best_stream(fleet, from, to, limit, to == emptiest).map(|source| Move { source, from, to })
     })
 }
 
 /// The stream that is best moved: the smallest that leaves both pods within the limit, else the greatest that keeps the
 /// receiver within it, else the one that leaves the fuller of the two the least full, if that is less than now.
-fn best_stream(fleet: &Fleet<'_>, from: usize, to: usize, limit: u64) -> Option<usize> {
+fn best_stream(fleet: &Fleet<'_>, from: usize, to: usize, limit: u64, above_limit: bool) -> Option<usize> {
     let (donor, receiver) = (&fleet.pods[from], &fleet.pods[to]);
     let now = load(donor);
     let movable = donor.bound.iter().copied().filter(|&source| is_movable(fleet, source));
@@ -123,7 +125,7 @@ fn best_stream(fleet: &Fleet<'_>, from: usize, to: usize, limit: u64) -> Option<
         } else {
             let fuller = receiver_then.max(donor_then);
             // By a hundredth at least, so that rounding never moves a stream to and fro.
-            (fuller + now / 100 < now).then_some((2, fuller))
+            (above_limit && fuller + now / 100 < now).then_some((2, fuller))
         }
     };
     movable.filter_map(|source| Some((rank(source)?, source))).min().map(|(_, source)| source)

@@ -1,19 +1,29 @@
 //! How many pods a model has, and which ones: made, replaced after a change of their template, ended.
 
-use super::{Decision, Fleet, Health, Key, Load, Reason, Retirement, fleet::PodState, limits};
+use super::{Decision, Fleet, Health, Load, Reason, Retirement, fleet::PodState, limits};
 
 /// Decides about the pods of one model.
 pub(super) fn adjust(fleet: &mut Fleet<'_>, model: usize) {
     tidy(fleet, model);
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is for one lifetime only")]
     let active = pods(fleet, model, |pod| pod.is_active());
-    let new_pods = pods_for_waiting(fleet, model, &active);
-    let wanted = wanted(fleet, model, active.len() as u64, new_pods);
-    let kept = keep_retiring(fleet, model, new_pods);
-    let missing = wanted.saturating_sub(active.len() as u64 + kept);
-    let least = fleet.models[model].model.replicas.unwrap_or(fleet.models[model].model.min_pods);
-    let reason = if (active.len() as u64) < least { Reason::MinimumPods } else { Reason::ScaleUp };
-    create(fleet, model, missing, reason);
     let outdated = pods(fleet, model, |pod| pod.is_active() && pod.outdated);
+    let count = active.len() as u64;
+    let new_pods = pods_for_waiting(fleet, model, &active);
+    let spec = fleet.models[model].model;
+    let least = spec.replicas.unwrap_or(spec.min_pods).min(spec.max_pods);
+    let below_least = least.saturating_sub(count);
+    let missing = match spec.replicas {
+        Some(_) => below_least,
+        None => below_least.max(new_pods).min(spec.max_pods.saturating_sub(count)),
+    };
+    fleet.models[model].grows = missing > 0 || active.iter().any(|&pod| !fleet.pods[pod].is_target());
+    let missing = missing - keep_retiring(fleet, model, missing);
+    let reason = if below_least > 0 { Reason::MinimumPods } else { Reason::ScaleUp };
+    create(fleet, model, missing, reason);
+    // Pods that are added while others are replaced are not there to stay.
+    let base = if outdated.is_empty() { count } else { count.min(enough(fleet, model)) };
+    let wanted = spec.replicas.unwrap_or_else(|| (base + new_pods).max(spec.min_pods)).min(spec.max_pods);
     if outdated.is_empty() {
         scale_down(fleet, model, &active, wanted);
     } else {
@@ -102,19 +112,9 @@ fn waiting(fleet: &Fleet<'_>, source: usize) -> SourceLoad {
     SourceLoad { demand: state.demand, gentle }
 }
 
-/// Pods to have, without those that are to end.
-fn wanted(fleet: &Fleet<'_>, model: usize, active: u64, new_pods: u64) -> u64 {
-    let spec = fleet.models[model].model;
-    if spec.refusal.is_some() {
-        return active;
-    }
-    let automatic = (active + new_pods).max(spec.min_pods);
-    spec.replicas.unwrap_or(automatic).min(spec.max_pods)
-}
-
 /// Takes pods back into use that were to end, instead of making new ones.
 fn keep_retiring(fleet: &mut Fleet<'_>, model: usize, most: u64) -> u64 {
-    if fleet.models[model].model.replicas.is_some() {
+    if most == 0 || fleet.models[model].model.replicas.is_some() {
         return 0;
     }
     let retiring = pods(fleet, model, |pod| {
@@ -276,15 +276,4 @@ fn absorb(fleet: &Fleet<'_>, pod: usize, mut rooms: Vec<(usize, Load)>) -> Optio
 pub(super) fn missing(fleet: &Fleet<'_>, model: usize) -> Load {
     let unplaced = fleet.models[model].unplaced.iter();
     unplaced.filter(|&&source| !waiting(fleet, source).gentle).map(|&source| fleet.sources[source].demand).collect()
-}
-
-/// Whether pods that are not ready yet, or not there yet, will have room for the sources that wait.
-pub(super) fn is_growing(fleet: &Fleet<'_>, model: usize) -> bool {
-    let key: &Key = fleet.models[model].key;
-    let created = |decision: &Decision| match decision {
-        Decision::CreatePod { pod, model, .. } => pod.namespace == key.namespace && *model == key.name,
-        Decision::KeepPod { .. } => true,
-        _ => false,
-    };
-    !pods(fleet, model, |pod| pod.is_active() && !pod.is_target()).is_empty() || fleet.decisions.iter().any(created)
 }

@@ -41,12 +41,12 @@ impl fmt::Display for Key {
 pub struct Snapshot {
     /// The moment, in Unix milliseconds. All times here are.
     pub now: i64,
-    /// The DetectionModels.
+    /// The `DetectionModel`s.
     pub models: BTreeMap<Key, Model>,
     /// The analytics pods. Those of the writer's own creation are here as soon as the API server has answered, whether
     /// or not the watch has told of them.
     pub pods: BTreeMap<Key, Pod>,
-    /// The VideoSources.
+    /// The `VideoSource`s.
     pub sources: BTreeMap<Key, Source>,
     /// The nodes; one that is not here (an operator that may not see nodes) is taken to be well.
     pub nodes: BTreeMap<Arc<str>, Node>,

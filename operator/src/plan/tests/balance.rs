@@ -120,8 +120,9 @@ proptest! {
         let mut cluster = uneven(&streams);
         cluster.model("people").rebalance_percent = Some(100);
         for (source, demand) in cluster.snapshot.sources.values_mut().zip(demands) {
-            source.demand.inferences = demand * 3000;
+            source.demand = Load { streams: 1, inferences: demand * 3000, decode: 0 };
         }
+        cluster.capacity.streams = 100_000;
         cluster.settle();
         let loads: Vec<u64> = cluster.pod_names().iter().map(|pod| cluster.used(pod).inferences).collect();
         let (most, least) = (*loads.iter().max().unwrap(), *loads.iter().min().unwrap());

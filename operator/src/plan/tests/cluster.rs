@@ -273,7 +273,7 @@ impl Cluster {
 
     fn carry_out(&mut self, decision: &Decision) {
         let Snapshot { now, models, pods, sources, .. } = &mut self.snapshot;
-        let mut epoch_rises = |source: &mut Source, epoch: i64| {
+        let epoch_rises = |source: &mut Source, epoch: i64| {
             assert!(epoch > source.epoch && epoch >= *now, "{decision:?}");
             source.epoch = epoch;
         };

@@ -132,7 +132,7 @@ fn a_camera_with_one_connection_is_let_go_before_it_is_opened_again() {
     let pod = key(&cluster.source("camera-00000").assignment.clone().unwrap().pod);
     cluster.pod(&pod).evacuate = true;
     let first = cluster.pass(1);
-    assert!(matches!(&first[..], [Decision::Release { reason: Reason::Evacuated, .. }]), "{first:?}");
+    assert!(matches!(&first[0], Decision::Release { reason: Reason::Evacuated, .. }), "{first:?}");
     // The pod's last report still shows it.
     let outcome = plan(&cluster.snapshot, cluster.memory.clone());
     assert_eq!(outcome.pending[&key("camera-00000")].reason, PendingReason::Releasing);
