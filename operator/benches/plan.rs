@@ -37,6 +37,7 @@ fn fleet() -> Snapshot {
         ready: true,
         deleting: false,
         evacuate: false,
+        tainted: false,
         retiring: None,
         protected: true,
         down_since: None,

@@ -23,7 +23,7 @@ pub(super) fn leaving(pod: &Pod, snapshot: &Snapshot) -> Option<Reason> {
         Some(Reason::PodDeleted)
     } else if pod.evacuate {
         Some(Reason::Evacuated)
-    } else if draining() {
+    } else if pod.tainted || draining() {
         Some(Reason::NodeDrains)
     } else {
         pod.retiring.map(|retirement| match retirement {

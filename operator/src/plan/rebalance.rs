@@ -41,7 +41,8 @@ pub(super) fn even_out(fleet: &mut Fleet<'_>, model: usize) {
             (pod.leaving.is_none() && !pod.outdated) || pod.bound.is_empty()
         });
     let targets: Vec<usize> = state.pods.iter().copied().filter(|&pod| fleet.pods[pod].is_target()).collect();
-    if state.model.rebalance_percent.is_none() || !in_peace || targets.len() < 2 {
+    // A pod that is coming changes it as well.
+    if state.model.rebalance_percent.is_none() || state.grows || !in_peace || targets.len() < 2 {
         return;
     }
     let loads = targets.iter().map(|&pod| load(&fleet.pods[pod]));

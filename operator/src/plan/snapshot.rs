@@ -149,6 +149,8 @@ pub struct Pod {
     pub deleting: bool,
     /// Somebody asked for its streams to leave, by the annotation `vision-operator.dev/evacuate`.
     pub evacuate: bool,
+    /// Its node has a taint that it does not tolerate, which somebody put there.
+    pub tainted: bool,
     /// It is to end.
     pub retiring: Option<Retirement>,
     /// It has the label that keeps evictions off.
@@ -235,6 +237,6 @@ pub struct Source {
 pub struct Node {
     /// Its kubelet reports.
     pub ready: bool,
-    /// Pods are to leave: it is unschedulable, or has a taint that pods of the model do not tolerate.
+    /// Pods are to leave: it is unschedulable.
     pub draining: bool,
 }

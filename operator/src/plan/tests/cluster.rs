@@ -343,6 +343,7 @@ fn new_pod(model: &Arc<str>, template_hash: Arc<str>, now: i64) -> Pod {
         ready: false,
         deleting: false,
         evacuate: false,
+        tainted: false,
         retiring: None,
         protected: true,
         down_since: None,

@@ -37,6 +37,20 @@ fn a_lost_pod_moves_its_own_sources_at_once() {
 }
 
 #[test]
+fn a_lost_pod_moves_no_stream_of_others_although_the_rest_is_uneven_then() {
+    let mut cluster = four_pods();
+    cluster.model("people").min_pods = 3;
+    cluster.model("people").rebalance_percent = Some(100);
+    for source in cluster.snapshot.sources.values_mut() {
+        source.demand.inferences = 200_000;
+    }
+    let pod = cluster.pod_names()[1].clone();
+    let its_own = cluster.bound_to(&pod);
+    cluster.snapshot.pods.remove(&pod);
+    assert_eq!(moved(&cluster.pass(1)), its_own);
+}
+
+#[test]
 fn a_container_that_is_back_in_time_keeps_its_streams() {
     let mut cluster = four_pods();
     let pod = cluster.pod_names()[2].clone();
