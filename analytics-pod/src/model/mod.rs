@@ -17,7 +17,7 @@ mod tensor;
 
 pub use builtin::names as builtin_names;
 pub use error::ModelError;
-pub use fetch::{FetchOptions, FetchProgress, OnProgress, obtain};
+pub use fetch::{FetchOptions, FetchProgress, OnProgress, cache_folder, obtain};
 pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};

@@ -219,9 +219,9 @@ impl Reporter<'_> {
                 let uri = machine.uri();
                 // A camera that stays dead for the same reason is one line, not one every few seconds.
                 if self.last_failure.as_ref() == Some(failure) {
-                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri = uri, "{}", failure.message);
+                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, "{}", failure.message);
                 } else {
-                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri = uri, "{}", failure.message);
+                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, "{}", failure.message);
                     self.last_failure = Some(failure.clone());
                 }
             }
@@ -236,7 +236,7 @@ impl Reporter<'_> {
             }
             (StreamState::Streaming, _) => {
                 self.last_failure = None;
-                tracing::info!(%source, uri = machine.uri(), "streaming");
+                tracing::info!(%source, uri_index = machine.uri(), "streaming");
             }
             _ => tracing::debug!(%source, state = state.as_str(), "state"),
         }
