@@ -28,11 +28,12 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// `GStreamer`'s warnings are about what it has dealt with itself, so they are for those who ask.
+    /// `GStreamer`'s warnings are about what it has dealt with itself, and what warp says of connections is what strangers
+    /// sent that was no HTTP, so they are for those who ask.
     const fn filter(self) -> &'static str {
         match self {
-            Self::Problems => "warn,gstreamer=error",
-            Self::Events => "warn,gstreamer=error,analytics_pod=info",
+            Self::Problems => "warn,gstreamer=error,warp::server=off",
+            Self::Events => "warn,gstreamer=error,warp::server=off,analytics_pod=info",
             Self::Verbose => "info,analytics_pod=debug",
         }
     }
