@@ -1,22 +1,30 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use crds::Duration as ManifestDuration;
+use serde_json::{Value, json};
 
-use crate::rotating_file::Rotation;
+use crate::config::{Flag, Inputs};
+
+/// What `--verbose` logs: everything but single frames. What GStreamer tells below warnings is its own affair.
+const VERBOSE: &str = "info,gstreamer=warn,analytics_pod=debug";
 
 /// Decodes video sources, detects and tracks objects in them, and reports what it sees.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 pub struct Cli {
-    /// Log more on standard error; `RUST_LOG` says exactly what.
-    #[arg(short, long, global = true)]
+    /// Log more on standard error.
+    #[arg(short, long, global = true, conflicts_with = "log_level")]
     pub verbose: bool,
 
+    /// What is logged: a level (`debug`), and levels of single parts (`warn,analytics_pod::source=debug`).
+    #[arg(long, global = true, value_name = "LEVELS")]
+    pub log_level: Option<String>,
+
     /// Write the log into this file too, as JSON; it is rotated at 64 MiB and 4 older ones are kept.
-    #[arg(long, global = true, env = "VISION_LOG_FILE", value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
     /// What to do.
@@ -32,54 +40,198 @@ pub enum Command {
     /// Sources come from manifests (`-f`), from URIs, and from requests to the HTTP API (`--listen`); those that were
     /// made over HTTP are kept in the state folder and run again at the next start. With neither a manifest nor a URI
     /// it runs what is kept, and waits for requests.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Detects objects in pictures and videos: every frame, in order, as fast as the machine allows.
     Detect(DetectArgs),
     /// Checks manifests, models, programs and libraries, and says what to do about what is missing.
     Check(CheckArgs),
+    /// Asks a running pod how it does.
+    ///
+    /// The exit code is 0 where it is healthy, 1 degraded (some sources do not do what is asked), 2 unhealthy (none does,
+    /// or the pod is starting or ending), 3 where nobody answers. With `--live` 0 or 1, for the health check of a
+    /// container, which is not to be restarted for its cameras' sake.
+    Health(HealthArgs),
     /// Measures what this machine can do, against simulated cameras or given URIs.
     Bench(BenchArgs),
+    /// Prints the schema of configuration files, or the configuration that a run would have.
+    Config {
+        /// Which.
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+}
+
+/// What to print of the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints the JSON Schema of configuration files.
+    Schema,
+    /// Prints every value that `run` would have with the same flags, and where it is from. Changes that were made over
+    /// HTTP are the running pod's to tell (`GET /api/v1/config`).
+    Show(Box<ShowArgs>),
+}
+
+/// Arguments of `config show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// What is to be shown.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ShowFormat,
+}
+
+/// How a configuration is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ShowFormat {
+    /// A line for each key: its value, and where that is from.
+    #[default]
+    Table,
+    /// One JSON document, with where each value is from.
+    Json,
+    /// A configuration file.
+    Yaml,
+}
+
+/// Flags that stand for keys of the configuration. Where a flag is absent, the environment, a file or a profile says
+/// what it would.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SettingArgs {
+    /// A configuration file, YAML or JSON (`VISION_CONFIG`); `config schema` prints what it may hold.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The built-in profile that a file without `extends`, or a run without a file, builds on (`VISION_PROFILE`):
+    /// `default`, `development`, `production` or `testing`.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// A manifest, or a folder of manifests that is watched for changes. May be given again.
+    #[arg(short, long = "file", value_name = "FILE OR FOLDER")]
+    pub files: Vec<PathBuf>,
+
+    /// The model of sources that name none: a DetectionModel manifest, an ONNX file, or the name of a built-in model
+    /// (`starter` where nothing is said).
+    #[arg(long)]
+    pub model: Option<String>,
+
+    /// End after this long (`90s`, `1h`).
+    #[arg(long, value_name = "DURATION")]
+    pub max_duration: Option<String>,
+
+    /// Where observations go: `stdout`, `none`, `file:PATH` (a JSON line each, rotated) or `frames:FOLDER` (a JSON file
+    /// for each frame with objects). May be given again; by default `stdout`, with `--view` `none`.
+    #[arg(long = "output", value_name = "WHERE")]
+    pub outputs: Vec<String>,
+
+    /// Begin a `file:` output anew at this size (`100MiB`).
+    #[arg(long, value_name = "SIZE")]
+    pub rotate_size: Option<String>,
+
+    /// Older files of a `file:` output that are kept (10).
+    #[arg(long, value_name = "N")]
+    pub rotate_keep: Option<u32>,
+
+    /// Write figures of the whole run into this file (JSON) at the end.
+    #[arg(long, value_name = "FILE")]
+    pub stats_file: Option<PathBuf>,
+
+    /// Where the HTTP API, its page `/docs`, metrics and probes are served (`127.0.0.1:8080`).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+
+    /// The path of the metrics (`/metrics`).
+    #[arg(long, value_name = "PATH")]
+    pub metrics_path: Option<String>,
+
+    /// Where sources and models that are made over HTTP are kept; one pod a folder. Without it
+    /// `~/.local/state/vision-operator` is used, and if another pod has that, nothing can be changed over HTTP; nor
+    /// where URIs are named, which then are all that runs.
+    #[arg(long, value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+
+    /// A file with the token that requests to `/api` must carry (`Authorization: Bearer …`); without it everyone who
+    /// reaches the address may change sources.
+    #[arg(long, value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+}
+
+impl SettingArgs {
+    /// The flags that were given.
+    #[must_use]
+    pub fn flags(&self) -> Vec<Flag> {
+        let path = |path: &PathBuf| json!(path.to_string_lossy());
+        let text = |text: &String| json!(text);
+        let several = |values: Vec<Value>| (!values.is_empty()).then_some(Value::Array(values));
+        let given = [
+            ("--file", "files", several(self.files.iter().map(path).collect())),
+            ("--model", "model", self.model.as_ref().map(text)),
+            ("--max-duration", "maxDuration", self.max_duration.as_ref().map(text)),
+            ("--output", "outputs", several(self.outputs.iter().map(text).collect())),
+            ("--rotate-size", "rotation.size", self.rotate_size.as_ref().map(text)),
+            ("--rotate-keep", "rotation.keep", self.rotate_keep.map(|count| json!(count))),
+            ("--stats-file", "statistics.file", self.stats_file.as_ref().map(path)),
+            ("--listen", "listen", self.listen.as_ref().map(text)),
+            ("--metrics-path", "metrics.path", self.metrics_path.as_ref().map(text)),
+            ("--state-folder", "stateFolder", self.state_folder.as_ref().map(path)),
+            ("--api-token-file", "api.tokenFile", self.api_token_file.as_ref().map(path)),
+        ];
+        given.into_iter().filter_map(|(flag, key, value)| Some(Flag { flag, key, value: value? })).collect()
+    }
+}
+
+impl Cli {
+    /// Where the configuration of this command is read from. Only `run` and `config show` read files.
+    #[must_use]
+    pub fn inputs(&self, environment: Vec<(String, String)>) -> Inputs {
+        let mut flags = Vec::new();
+        if self.verbose {
+            flags.push(Flag { flag: "--verbose", key: "log.level", value: json!(VERBOSE) });
+        }
+        if let Some(level) = &self.log_level {
+            flags.push(Flag { flag: "--log-level", key: "log.level", value: json!(level) });
+        }
+        if let Some(file) = &self.log_file {
+            flags.push(Flag { flag: "--log-file", key: "log.file", value: json!(file.to_string_lossy()) });
+        }
+        let (settings, uris) = match &self.command {
+            Command::Run(run) => (&run.settings, &run.uris[..]),
+            Command::Config { what: ConfigCommand::Show(show) } => (&show.settings, &[][..]),
+            Command::Config { what: ConfigCommand::Schema }
+            | Command::Detect(_)
+            | Command::Check(_)
+            | Command::Health(_)
+            | Command::Bench(_) => {
+                let is_log = |name: &str| name.starts_with("VISION_LOG_") || name == "RUST_LOG";
+                let environment = environment.into_iter().filter(|(name, _)| is_log(name)).collect();
+                return Inputs::new(None, None, environment, flags);
+            }
+        };
+        flags.extend(settings.flags());
+        if !uris.is_empty() {
+            // The command line says all that is to run.
+            flags.extend(["files", "sources", "models"].map(|key| Flag { flag: "URI", key, value: json!([]) }));
+        }
+        Inputs::new(settings.config.clone(), settings.profile.clone(), environment, flags)
+    }
 }
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A manifest, or a folder of manifests that is watched for changes. May be given again.
-    #[arg(short, long = "file", value_name = "FILE OR FOLDER")]
-    pub files: Vec<PathBuf>,
+    /// Flags that stand for keys of the configuration.
+    #[command(flatten)]
+    pub settings: SettingArgs,
 
     /// Sources to run without a manifest: `rtsp://camera/stream`, `video.mp4`, `sim://street?seed=1`.
     #[arg(value_name = "URI", conflicts_with = "files")]
     pub uris: Vec<String>,
 
-    /// The model of the URIs: a DetectionModel manifest, an ONNX file, or the name of a built-in model.
-    #[arg(long, default_value = "starter", conflicts_with = "files")]
-    pub model: String,
-
-    /// End after this long.
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
-    pub max_duration: Option<Duration>,
-
     /// Show the sources live in the terminal instead of printing observations.
     #[arg(long)]
     pub view: bool,
-
-    /// Where observations go: `stdout`, `none`, `file:PATH` (a JSON line each, rotated) or `frames:FOLDER` (a JSON file
-    /// for each frame with objects). May be given again; by default `stdout`, with `--view` `none`.
-    #[arg(long = "output", value_name = "WHERE")]
-    pub outputs: Vec<OutputTarget>,
-
-    /// Begin a `file:` output anew at this size (`100MiB`).
-    #[arg(long, value_parser = bytes, default_value = "100MiB", value_name = "SIZE")]
-    pub rotate_size: u64,
-
-    /// Older files of a `file:` output that are kept.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub rotate_keep: u32,
-
-    /// Write figures of the whole run into this file (JSON) at the end.
-    #[arg(long, value_name = "FILE")]
-    pub stats_file: Option<PathBuf>,
 
     /// Fail unless every source has reported an object by the end.
     #[arg(long)]
@@ -98,56 +250,6 @@ pub struct RunArgs {
     /// How to print the report of `--chaos`.
     #[arg(long, value_enum, default_value_t, requires = "chaos")]
     pub chaos_report: OutputFormat,
-
-    /// Where the HTTP API, its page `/docs`, metrics and probes are served.
-    #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
-
-    /// Where sources and models that are made over HTTP are kept; one pod a folder. Without it
-    /// `~/.local/state/vision-operator` is used, and if another pod has that, nothing can be changed over HTTP; nor
-    /// where URIs are named, which then are all that runs.
-    #[arg(long, env = "VISION_STATE_FOLDER", value_name = "FOLDER")]
-    pub state_folder: Option<PathBuf>,
-
-    /// A file with the token that requests to `/api` must carry (`Authorization: Bearer …`); without it everyone who
-    /// reaches the address may change sources.
-    #[arg(long, env = "VISION_API_TOKEN_FILE", value_name = "FILE")]
-    pub api_token_file: Option<PathBuf>,
-}
-
-impl RunArgs {
-    /// How `file:` outputs are rotated.
-    #[must_use]
-    pub const fn rotation(&self) -> Rotation {
-        Rotation { max_bytes: self.rotate_size, keep: self.rotate_keep }
-    }
-}
-
-/// Where observations go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OutputTarget {
-    /// Standard output, a JSON line each.
-    Stdout,
-    /// Nowhere.
-    Nowhere,
-    /// A file that is rotated, a JSON line each.
-    File(PathBuf),
-    /// A folder, a JSON file for each frame with objects.
-    Frames(PathBuf),
-}
-
-impl FromStr for OutputTarget {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.split_once(':')) {
-            ("stdout", _) => Ok(Self::Stdout),
-            ("none", _) => Ok(Self::Nowhere),
-            (_, Some(("file", path))) if !path.is_empty() => Ok(Self::File(path.into())),
-            (_, Some(("frames", folder))) if !folder.is_empty() => Ok(Self::Frames(folder.into())),
-            _ => Err(format!("`{text}` is none of stdout, none, file:PATH and frames:FOLDER")),
-        }
-    }
 }
 
 /// Arguments of `detect`.
@@ -200,6 +302,35 @@ pub struct CheckArgs {
     pub self_test: bool,
 
     /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Where the pod listens. Of one that listens everywhere (0.0.0.0) the loopback address is asked.
+    #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_parser = host_and_port,
+        value_name = "HOST:PORT")]
+    pub address: String,
+
+    /// Tell of each source and model: state, frame rate, last frame, latency, last error.
+    #[arg(long)]
+    pub detailed: bool,
+
+    /// Ask only whether the pod answers, whatever its sources do; the exit code is 0 or 1.
+    #[arg(long, conflicts_with = "detailed")]
+    pub live: bool,
+
+    /// How long an answer is waited for.
+    #[arg(long, value_parser = duration, default_value = "5s", value_name = "DURATION")]
+    pub timeout: Duration,
+
+    /// The pod's token; `--detailed` needs it where the pod has one.
+    #[arg(long, env = "VISION_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+
+    /// How to print the answer.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
 }
@@ -279,12 +410,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<ManifestDuration>().map(Duration::from).map_err(|error| error.to_string())
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
-    [("KiB", 10), ("MiB", 20), ("GiB", 30)]
-        .into_iter()
-        .find_map(|(unit, shift)| text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_shl(shift))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| format!("`{text}` is no size like 512KiB, 100MiB or 2GiB"))
+fn host_and_port(text: &str) -> Result<String, String> {
+    let usable = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<u16>().is_ok_and(|port| port > 0) && url::Host::parse(host).is_ok());
+    if usable { Ok(text.to_owned()) } else { Err(format!("`{text}` is not HOST:PORT, like 127.0.0.1:8080")) }
 }
 
 fn probability(text: &str) -> Result<f32, String> {
@@ -313,21 +443,12 @@ mod tests {
     }
 
     #[test]
-    fn outputs_are_read() {
-        assert_eq!("stdout".parse(), Ok(OutputTarget::Stdout));
-        assert_eq!("file:a:b.jsonl".parse(), Ok(OutputTarget::File("a:b.jsonl".into())));
-        assert_eq!("frames:out".parse(), Ok(OutputTarget::Frames("out".into())));
-        for wrong in ["", "file:", "frames:", "a.jsonl", "kafka:x"] {
-            assert!(wrong.parse::<OutputTarget>().is_err(), "{wrong}");
+    fn a_pods_address_has_a_host_and_a_port() {
+        for good in ["127.0.0.1:8080", "[::1]:8080", "pod.vision.svc:8080"] {
+            assert_eq!(host_and_port(good), Ok(good.to_owned()));
         }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("100MiB"), Ok(100 << 20));
-        assert_eq!(bytes("1 GiB"), Ok(1 << 30));
-        for wrong in ["", "100", "0KiB", "1GB", "-1MiB", "1.5MiB"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
+        for wrong in ["", "8080", "pod", "pod:", "pod:0", "pod:99999", "http://pod:8080", "user:pw@pod:8080"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -10,8 +10,9 @@ use std::{
 };
 
 use analytics_pod::{
-    assign::{DesiredModel, DesiredSource, DesiredState, ModelKey},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState, ModelKey},
     engine::native::{NativeEngine, NativeSettings},
+    model::OpenOptions,
     observation::{Observation, SourceKey},
     pod::{Pod, PodSettings},
     sink::ChannelSink,
@@ -76,9 +77,10 @@ impl Watched {
             pacing: Pacing::Live,
             tap: None,
             telemetry: Arc::clone(&telemetry),
+            models: OpenOptions::default(),
         })
         .unwrap();
-        pod.apply(desired);
+        pod.apply(desired, &Causes::default());
         let telemetry = telemetry.source(&key).unwrap();
         Self { pod, telemetry, observations }
     }

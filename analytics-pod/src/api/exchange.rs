@@ -16,21 +16,18 @@ use super::{
     problem::Failure,
     routes::{Found, Method, Target, find, is_guarded},
 };
-
-/// The longest document that is taken, in bytes.
-const MAX_BODY: usize = 1 << 20;
+use crate::request_id::RequestId;
 
 /// What is read, and thrown away, of one that is too long: who is still sending does not hear the answer.
 const MAX_DISCARDED: usize = 16 << 20;
-
-/// The longest correlation id that is taken over.
-const MAX_REQUEST_ID: usize = 128;
 
 /// The header of the correlation id, in both directions.
 const REQUEST_ID: &str = "x-request-id";
 
 /// A request that is known to make sense so far.
 pub(super) struct Request {
+    /// What it is known by from here on.
+    pub(super) id: RequestId,
     pub(super) target: Target,
     pub(super) method: Method,
     /// The name in the path.
@@ -67,8 +64,8 @@ impl Answer {
         }
     }
 
-    fn failure(failure: &Failure, request_id: &str) -> Self {
-        let mut answer = Self::typed(failure.status, "application/problem+json", &failure.problem(request_id));
+    fn failure(failure: &Failure, request_id: &RequestId) -> Self {
+        let mut answer = Self::typed(failure.status, "application/problem+json", &failure.problem(request_id.as_str()));
         answer.headers.clone_from(&failure.headers);
         answer
     }
@@ -101,7 +98,8 @@ async fn exchange<B: Buf>(
 ) -> Response<Vec<u8>> {
     let began = Instant::now();
     let request_id = request_id(headers);
-    let answered = match understand((services, is_loopback), method, path, query, headers, body).await {
+    let understood = understand((services, is_loopback), request_id.clone(), method, path, query, headers, body);
+    let answered = match understood.await {
         Ok(request) => handlers::answer(services, request).await,
         Err(failure) => Err(failure),
     };
@@ -111,7 +109,8 @@ async fn exchange<B: Buf>(
 }
 
 /// Changes and what fails are told; that somebody looks is no event.
-fn log(request_id: &str, method: &str, path: &str, answer: &Answer, began: Instant) {
+fn log(request_id: &RequestId, method: &str, path: &str, answer: &Answer, began: Instant) {
+    let request_id = request_id.as_str();
     let (status, bytes, elapsed_ms) = (answer.status.as_u16(), answer.body.len(), began.elapsed().as_secs_f64() * 1e3);
     // Of a path only what a name may hold is shown: anything may be in it.
     let path: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || "/-._{}".contains(*c)).take(300).collect();
@@ -124,7 +123,7 @@ fn log(request_id: &str, method: &str, path: &str, answer: &Answer, began: Insta
     }
 }
 
-fn respond(answer: Answer, request_id: &str) -> Response<Vec<u8>> {
+fn respond(answer: Answer, request_id: &RequestId) -> Response<Vec<u8>> {
     let Answer { status, content_type, headers, body } = answer;
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -141,24 +140,21 @@ fn respond(answer: Answer, request_id: &str) -> Response<Vec<u8>> {
             fields.insert(name, value);
         }
     }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         fields.insert(REQUEST_ID, value);
     }
     response
 }
 
 /// The sender's own id where it has one that may stand in a log, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let usable = |id: &&str| {
-        (1..=MAX_REQUEST_ID).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-    };
-    given.filter(usable).map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
+    given.and_then(RequestId::given).unwrap_or_else(RequestId::random)
 }
 
 async fn understand<B: Buf>(
     (services, is_loopback): (&Services, bool),
+    id: RequestId,
     method: &str,
     path: &str,
     query: &str,
@@ -178,7 +174,7 @@ async fn understand<B: Buf>(
         let title = "This name is not the pod's";
         return Err(Failure::new(StatusCode::MISDIRECTED_REQUEST, "foreign-name", title, detail));
     }
-    let (target, method, name) = match find(method, path) {
+    let (target, method, name) = match find(method, path, &services.metrics_path) {
         Found::Endpoint { target, method, name } => (target, method, name.to_owned()),
         Found::Nothing => return Err(Failure::not_found("the paths are listed at /docs")),
         Found::OtherMethods(methods) => {
@@ -190,8 +186,8 @@ async fn understand<B: Buf>(
         }
     };
     let namespace = namespace(query)?;
-    let body = if method.has_body() { document(method, headers, body).await? } else { Value::Null };
-    Ok(Request { target, method, name, namespace, body })
+    let body = if method.has_body() { document(method, headers, body, services.max_body).await? } else { Value::Null };
+    Ok(Request { id, target, method, name, namespace, body })
 }
 
 /// The namespace that a query names, if any.
@@ -225,6 +221,7 @@ async fn document<B: Buf>(
     method: Method,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
+    max: usize,
 ) -> Result<Value, Failure> {
     let written = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = written.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -238,18 +235,18 @@ async fn document<B: Buf>(
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title, detail));
     }
     let too_large = || {
-        let detail = format!("send at most {MAX_BODY} bytes");
+        let detail = format!("send at most {max} bytes");
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The document is too large", detail)
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_DISCARDED) {
+    if length.is_some_and(|length| length > max.saturating_add(MAX_DISCARDED)) {
         return Err(too_large());
     }
     let (mut text, mut discarded) = (Vec::new(), 0);
     let mut body = std::pin::pin!(body);
     while let Some(part) = body.next().await {
         let mut part = part.map_err(|_| malformed("it broke off; send it anew"))?;
-        if discarded > 0 || text.len() + part.remaining() > MAX_BODY {
+        if discarded > 0 || text.len() + part.remaining() > max {
             discarded += part.remaining();
             if discarded > MAX_DISCARDED {
                 break;

@@ -4,6 +4,7 @@
 //! (what it does); what it is told is in [`answers`], why it fails in [`problem`].
 
 pub mod answers;
+mod config;
 mod exchange;
 mod frame;
 mod handlers;
@@ -19,12 +20,15 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use handlers::{MemoryUse, PodStatus, SourceCounts};
 pub use health::{Health, HealthReport, SourceHealth, Verdict};
+pub(crate) use openapi::listed_schemas;
 pub use problem::{FieldProblem, Problem};
+pub(crate) use routes::is_taken_path;
 pub use token::{Token, TokenError};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
     assign::rest::Registry,
+    config::Store,
     pod::{FrameRequests, Models},
     telemetry::Telemetry,
 };
@@ -37,6 +41,8 @@ pub struct Services {
     pub health: Arc<Health>,
     /// Sources and models that are declared and made.
     pub registry: Arc<Registry>,
+    /// The configuration in force.
+    pub config: Arc<Store>,
     /// How far the models are.
     pub models: Models,
     /// Where to ask for frames.
@@ -47,6 +53,10 @@ pub struct Services {
     pub cores: usize,
     /// What requests to `/api` must carry; `None`: nothing.
     pub token: Option<Token>,
+    /// The path of the metrics.
+    pub metrics_path: String,
+    /// The longest document that is taken, in bytes.
+    pub max_body: usize,
 }
 
 /// Why the server cannot start.

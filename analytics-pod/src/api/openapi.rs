@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from the answers' types and the resources' definitions, and the page
 //! that shows it.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -9,13 +9,17 @@ use warp::http::StatusCode;
 
 use super::{
     answers::{ModelAnswer, ModelCreated, ModelList, Source, SourceCreated, SourceList},
+    config,
     exchange::Answer,
     handlers::PodStatus,
     health::HealthReport,
     problem::Problem,
-    routes::{Method, ROUTES, Route, Target, is_guarded},
+    routes::{METRICS_PATH, Method, ROUTES, Route, Target, is_guarded},
 };
-use crate::assign::{Kind, rest::SourceType, spec_schema};
+use crate::{
+    assign::{Kind, rest::SourceType, spec_schema},
+    config::Shown,
+};
 
 /// A page without anything from elsewhere: it works where there is no network.
 const PAGE: &str = include_str!("docs.html");
@@ -30,9 +34,40 @@ pub(super) fn page() -> Answer {
     answer
 }
 
-pub(super) fn document() -> &'static Value {
+/// The description; the metrics are at `metrics`.
+pub(super) fn document(metrics: &str) -> Cow<'static, Value> {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(describe);
-    &DOCUMENT
+    if metrics == METRICS_PATH {
+        return Cow::Borrowed(&DOCUMENT);
+    }
+    let mut document = DOCUMENT.clone();
+    if let Value::Object(paths) = &mut document["paths"]
+        && let Some(operations) = paths.remove(METRICS_PATH)
+    {
+        paths.insert(metrics.to_owned(), operations);
+    }
+    Cow::Owned(document)
+}
+
+/// What an entry of a configuration's lists may be: the short form of the API, or a manifest.
+pub(crate) fn listed_schemas() -> Value {
+    let schemas = submitted();
+    let without_login = |name: &str| {
+        let mut schema = schemas[name].clone();
+        if let Value::Object(properties) = &mut schema["properties"] {
+            properties.remove("credentials");
+        }
+        schema
+    };
+    let entry = |short: &str, manifest: &str, spec: &str| {
+        let mut manifest = without_login(manifest);
+        manifest["properties"]["spec"] = schemas[spec].clone();
+        json!({ "anyOf": [without_login(short), manifest] })
+    };
+    json!({
+        "sources": entry("SourceSubmission", "VideoSourceManifest", "VideoSourceSpec"),
+        "models": entry("ModelSubmission", "DetectionModelManifest", "DetectionModelSpec"),
+    })
 }
 
 fn describe() -> Value {
@@ -51,6 +86,7 @@ fn describe() -> Value {
     }
     let mut schemas = generator.take_definitions(true);
     schemas.extend(submitted());
+    schemas.extend(config::submitted());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -166,8 +202,8 @@ const NOT_FOUND: (u16, &str) = (404, "There is no such object.");
 const CHANGES: [(u16, &str); 10] = [
     (400, "The document is not JSON, or the namespace is not one."),
     (401, "A token is needed."),
-    (409, "The name is taken, it was not made over REST, or it is in use."),
-    (413, "The document is larger than 1 MiB."),
+    (409, "The name is taken, it was not made over REST, it is in use, or it cannot change while the pod runs."),
+    (413, "The document is larger than the pod takes (1 MiB where the configuration says nothing else)."),
     (415, "The document is of another type."),
     (422, "The document says something that it must not; `errors` names each field."),
     (500, "The change cannot be kept."),
@@ -204,6 +240,19 @@ fn operation(route: &Route, method: Method, generator: &mut SchemaGenerator) -> 
         (Target::Status, _) => Operation::new("status", "The pod as a whole")
             .json::<PodStatus>(200, "Its status.", it)
             .problems(&READS, it),
+        (Target::Config, Method::Post) => Operation::new("changeConfig", "Changes what may change while the pod runs")
+            .takes(JSON, &["ConfigChange"])
+            .json::<Shown>(200, "What is in force now, and kept.", it)
+            .problems(&CHANGES, it),
+        (Target::Config, _) => Operation::new("getConfig", "Every value in force, and where it is from")
+            .json::<Shown>(200, "The configuration.", it)
+            .problems(&READS, it),
+        (Target::ConfigDetection, _) => {
+            Operation::new("replaceDetectionDefaults", "Replaces what sources detect that do not say it themselves")
+                .takes(JSON, &["DetectionDefaults"])
+                .json::<Shown>(200, "What is in force now, and kept.", it)
+                .problems(&CHANGES, it)
+        }
         (Target::Sources, Method::Post) => Operation::new("createSource", "Makes a source")
             .takes(JSON, &["SourceSubmission", "VideoSourceManifest"])
             .json::<SourceCreated>(201, "It is made, and kept.", it)

@@ -100,6 +100,10 @@ impl From<ChangeError> for Failure {
                 errors: errors.iter().map(FieldProblem::from).collect(),
                 ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The document cannot be used", detail)
             },
+            ChangeError::Fixed(errors) => Self {
+                errors: errors.iter().map(FieldProblem::from).collect(),
+                ..conflict("fixed", "It is not changed by requests")
+            },
             ChangeError::Exists { .. } => conflict("exists", "The name is taken"),
             ChangeError::NotMadeHere { .. } => conflict("other-origin", "It was not made over REST"),
             ChangeError::InUse { .. } => conflict("in-use", "It is in use"),

@@ -50,6 +50,8 @@ pub(super) enum Target {
     Docs,
     Document,
     Status,
+    Config,
+    ConfigDetection,
     Sources,
     Source,
     Frame,
@@ -68,16 +70,21 @@ const fn route(path: &'static str, target: Target, methods: &'static [Method]) -
     Route { path, target, methods }
 }
 
+/// The path of the metrics where the configuration names no other.
+pub(super) const METRICS_PATH: &str = "/metrics";
+
 /// Every path of the server.
 pub(super) const ROUTES: &[Route] = &[
     route("/livez", Target::Live, &[Method::Get]),
     route("/readyz", Target::Ready, &[Method::Get]),
     route("/startupz", Target::Startup, &[Method::Get]),
     route("/health", Target::Health, &[Method::Get]),
-    route("/metrics", Target::Metrics, &[Method::Get]),
+    route(METRICS_PATH, Target::Metrics, &[Method::Get]),
     route("/docs", Target::Docs, &[Method::Get]),
     route("/api/v1/openapi.json", Target::Document, &[Method::Get]),
     route("/api/v1/status", Target::Status, &[Method::Get]),
+    route("/api/v1/config", Target::Config, &[Method::Get, Method::Post]),
+    route("/api/v1/config/detection", Target::ConfigDetection, &[Method::Put]),
     route("/api/v1/sources", Target::Sources, &[Method::Get, Method::Post]),
     route("/api/v1/sources/{name}", Target::Source, &[Method::Get, Method::Put, Method::Patch, Method::Delete]),
     route("/api/v1/sources/{name}/frame.jpg", Target::Frame, &[Method::Get]),
@@ -105,9 +112,15 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
-/// The route of a request.
-pub(super) fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
-    let Some((route, name)) = ROUTES.iter().find_map(|route| Some((route, name_in(route.path, path)?))) else {
+/// Whether a path is another endpoint's than the metrics'.
+pub(crate) fn is_taken_path(path: &str) -> bool {
+    is_guarded(path) || ROUTES.iter().any(|route| route.path == path && route.target != Target::Metrics)
+}
+
+/// The route of a request; the metrics are at `metrics`.
+pub(super) fn find<'a>(method: &str, path: &'a str, metrics: &str) -> Found<'a> {
+    let leads_to = |route: &Route| name_in(if route.target == Target::Metrics { metrics } else { route.path }, path);
+    let Some((route, name)) = ROUTES.iter().find_map(|route| Some((route, leads_to(route)?))) else {
         return Found::Nothing;
     };
     match Method::named(method).filter(|method| route.methods.contains(method)) {
@@ -131,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_path_finds_its_target_and_name() {
-        let get = |path| find("GET", path);
+        let get = |path| find("GET", path, METRICS_PATH);
         let endpoint = |target, name| Found::Endpoint { target, method: Method::Get, name };
         assert_eq!(get("/livez"), endpoint(Target::Live, ""));
         assert_eq!(get("/api/v1/sources"), endpoint(Target::Sources, ""));
@@ -144,9 +157,17 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_where_the_configuration_says() {
+        assert!(matches!(find("GET", "/m", "/m"), Found::Endpoint { target: Target::Metrics, .. }));
+        assert_eq!(find("GET", "/metrics", "/m"), Found::Nothing);
+        assert!(is_taken_path("/livez") && is_taken_path("/api/v1/metrics"));
+        assert!(!is_taken_path("/metrics") && !is_taken_path("/pod/metrics"));
+    }
+
+    #[test]
     fn another_method_is_told_from_another_path() {
-        assert_eq!(find("DELETE", "/livez"), Found::OtherMethods(&[Method::Get]));
-        assert_eq!(find("OPTIONS", "/api/v1/sources"), Found::OtherMethods(&[Method::Get, Method::Post]));
-        assert!(matches!(find("HEAD", "/metrics"), Found::Endpoint { method: Method::Get, .. }));
+        assert_eq!(find("DELETE", "/livez", METRICS_PATH), Found::OtherMethods(&[Method::Get]));
+        assert_eq!(find("OPTIONS", "/api/v1/sources", METRICS_PATH), Found::OtherMethods(&[Method::Get, Method::Post]));
+        assert!(matches!(find("HEAD", "/metrics", METRICS_PATH), Found::Endpoint { method: Method::Get, .. }));
     }
 }

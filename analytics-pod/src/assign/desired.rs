@@ -101,6 +101,21 @@ impl DetectionRequest {
     }
 }
 
+/// What `detection` says, and what `defaults` say where it says nothing. `fps` and `interval` are two ways to say one
+/// thing; an empty list of classes says that all are wanted.
+fn filled(detection: &Detection, defaults: &Detection) -> Detection {
+    let says_rate = detection.fps.is_some() || detection.interval.is_some();
+    let rate = if says_rate { detection } else { defaults };
+    Detection {
+        fps: rate.fps,
+        interval: rate.interval,
+        confidence: detection.confidence.or(defaults.confidence),
+        iou: detection.iou.or(defaults.iou),
+        classes: detection.classes.as_ref().or(defaults.classes.as_ref()).cloned(),
+        max_objects: detection.max_objects.or(defaults.max_objects),
+    }
+}
+
 impl From<&Detection> for DetectionRequest {
     fn from(detection: &Detection) -> Self {
         let every = detection.interval.map(|interval| 1.0 / interval.get().as_secs_f64());
@@ -265,6 +280,20 @@ impl Changes {
 }
 
 impl DesiredState {
+    /// Sources detect what `defaults` say where they do not say it themselves.
+    pub(super) fn fill_detection(&mut self, defaults: &Detection) {
+        if *defaults == Detection::default() {
+            return;
+        }
+        for (key, source) in &mut self.sources {
+            let Some(spec) = self.specs.get(key) else { continue };
+            let detection = DetectionRequest::from(&filled(&spec.detection, defaults));
+            if source.detection != detection {
+                Arc::make_mut(source).detection = detection;
+            }
+        }
+    }
+
     /// What is to do to get here from `old`.
     #[must_use]
     pub fn changes_from(&self, old: &Self) -> Changes {

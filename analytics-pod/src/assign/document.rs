@@ -13,7 +13,7 @@ use super::error::is_quotable;
 
 /// A value of a document.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Number(Number),
@@ -24,30 +24,30 @@ pub(super) enum Node {
 
 /// A value and its line in the file, from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Located {
-    pub(super) line: u64,
-    pub(super) node: Node,
+pub(crate) struct Located {
+    pub(crate) line: u64,
+    pub(crate) node: Node,
 }
 
 /// One entry of a map.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Field {
-    pub(super) name: String,
+pub(crate) struct Field {
+    pub(crate) name: String,
     /// The line of the name; a nested value begins below it.
-    pub(super) line: u64,
-    pub(super) value: Located,
+    pub(crate) line: u64,
+    pub(crate) value: Located,
 }
 
 /// A document that is not YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SyntaxError {
-    pub(super) line: Option<u64>,
-    pub(super) message: String,
+pub(crate) struct SyntaxError {
+    pub(crate) line: Option<u64>,
+    pub(crate) message: String,
 }
 
 impl Located {
     /// A document that came without lines.
-    pub(super) fn from_json(value: &Value) -> Self {
+    pub(crate) fn from_json(value: &Value) -> Self {
         let node = match value {
             Value::Null => Node::Null,
             Value::Bool(bool) => Node::Bool(*bool),
@@ -67,7 +67,7 @@ impl Located {
     }
 
     /// The value of a field of this map.
-    pub(super) fn get(&self, name: &str) -> Option<&Field> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Field> {
         match &self.node {
             Node::Map(fields) => fields.iter().find(|field| field.name == name),
             _ => None,
@@ -75,7 +75,7 @@ impl Located {
     }
 
     /// The text of a field of this map.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.value.node {
             Node::Text(text) => Some(text),
             _ => None,
@@ -83,7 +83,7 @@ impl Located {
     }
 
     /// The line of the field at `path`, or of the last one on the way that exists.
-    pub(super) fn line_of(&self, path: &str) -> u64 {
+    pub(crate) fn line_of(&self, path: &str) -> u64 {
         let mut here = self;
         let mut line = self.line;
         for step in path.split(['.', '[']) {
@@ -102,7 +102,7 @@ impl Located {
     }
 
     /// Without nulls, which mean absent, and without what lies at the paths in `left_out`.
-    pub(super) fn to_json(&self, path: &str, left_out: &BTreeSet<String>) -> Option<Value> {
+    pub(crate) fn to_json(&self, path: &str, left_out: &BTreeSet<String>) -> Option<Value> {
         if left_out.contains(path) {
             return None;
         }
@@ -141,12 +141,12 @@ impl Located {
 }
 
 /// The path of a field.
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// Every document of a file that is not empty. One that is not YAML leaves the others alone.
-pub(super) fn parse(text: &str) -> Vec<Result<Located, SyntaxError>> {
+pub(crate) fn parse(text: &str) -> Vec<Result<Located, SyntaxError>> {
     let mut documents = Vec::new();
     for (first_line, part) in split(text) {
         // Snippets are off: they would quote the file, and with it its secrets.

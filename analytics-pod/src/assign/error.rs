@@ -45,7 +45,7 @@ impl fmt::Display for ObjectId {
 }
 
 /// Whether a text from a manifest may be shown: it looks like a name, which no URI and hardly any password does.
-pub(super) fn is_quotable(text: &str) -> bool {
+pub(crate) fn is_quotable(text: &str) -> bool {
     !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
 }
 

@@ -10,6 +10,7 @@ use std::{
 use super::{
     desired::{DesiredModel, DesiredSource, DesiredState, ModelKey},
     error::{Kind, ManifestError, ObjectId, is_quotable},
+    listed::Listed,
     manifest::{self, Content, Object, Origin, Placed},
     strict::suggest,
 };
@@ -41,6 +42,8 @@ enum FileRead {
 #[derive(Debug)]
 pub struct Loader {
     paths: Vec<PathBuf>,
+    /// What a configuration lists, read with every round.
+    listed: Listed,
     /// The objects in use, by file.
     in_use: BTreeMap<PathBuf, BTreeMap<ObjectId, Placed>>,
 }
@@ -50,7 +53,12 @@ impl Loader {
     /// order of their names; a file is read whatever its name.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths, in_use: BTreeMap::new() }
+        Self { paths, listed: Listed::default(), in_use: BTreeMap::new() }
+    }
+
+    /// Reads these from the next round on, and what `listed` holds beside them.
+    pub fn replace(&mut self, paths: Vec<PathBuf>, listed: Listed) {
+        (self.paths, self.listed) = (paths, listed);
     }
 
     /// What is read.
@@ -62,8 +70,10 @@ impl Loader {
     /// Reads everything anew. Where an object has become wrong since the last round, its last good version stays in the
     /// state, beside the error.
     pub fn load(&mut self) -> Loaded {
-        let (files, errors) = read_all(&self.paths);
-        let (loaded, in_use) = combine(files, errors, &self.in_use);
+        let (mut files, errors) = read_all(&self.paths);
+        let content = Content { objects: self.listed.objects().to_vec(), errors: Vec::new() };
+        files.insert(0, (PathBuf::new(), FileRead::Content(content)));
+        let (loaded, in_use) = combine(files, errors, &self.in_use, &self.listed);
         self.in_use = in_use;
         loaded
     }
@@ -146,7 +156,12 @@ fn unreadable(path: &Path, error: &io::Error) -> ManifestError {
 type InUse = BTreeMap<PathBuf, BTreeMap<ObjectId, Placed>>;
 
 /// The state from what the files hold now and what was in use.
-fn combine(files: Vec<(PathBuf, FileRead)>, errors: Vec<ManifestError>, before: &InUse) -> (Loaded, InUse) {
+fn combine(
+    files: Vec<(PathBuf, FileRead)>,
+    errors: Vec<ManifestError>,
+    before: &InUse,
+    listed: &Listed,
+) -> (Loaded, InUse) {
     let mut round = Round { errors, ..Round::default() };
     let mut kept = Vec::new();
     for (file, read) in files {
@@ -173,6 +188,9 @@ fn combine(files: Vec<(PathBuf, FileRead)>, errors: Vec<ManifestError>, before: 
         if let Entry::Vacant(vacant) = round.objects.entry(object.id.clone()) {
             vacant.insert(object);
         }
+    }
+    for model in listed.models_not_in(|id| round.objects.contains_key(id)) {
+        round.objects.insert(model.id.clone(), model);
     }
     round.finish(before)
 }

@@ -82,6 +82,13 @@ pub(super) fn read(origin: &Origin, text: &str) -> Content {
     reader.content
 }
 
+/// Reads one object.
+pub(super) fn read_object(origin: &Origin, document: Located) -> Content {
+    let mut reader = Reader { origin, content: Content::default() };
+    reader.object(document);
+    reader.content
+}
+
 struct Reader<'a> {
     origin: &'a Origin,
     content: Content,

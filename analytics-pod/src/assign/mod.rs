@@ -4,24 +4,30 @@
 //! change. Both give a [`DesiredState`], in which no reference is left to look up, and
 //! [`DesiredState::changes_from`] tells what is to do to get there.
 
+mod causes;
 mod command_line;
 mod desired;
-mod document;
+pub(crate) mod document;
 mod error;
+mod listed;
 mod loader;
 mod manifest;
 pub mod rest;
-mod strict;
+pub(crate) mod strict;
 #[cfg(test)]
 mod tests;
 mod watch;
 
+pub use causes::Causes;
 pub use command_line::from_uris;
 pub use desired::{
     ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest, ModelKey,
     RecoveryPolicy, UnknownClass,
 };
+pub(crate) use error::is_quotable;
 pub use error::{Kind, ManifestError, ObjectId};
+pub(crate) use listed::List;
+pub use listed::Listed;
 pub use loader::{Loaded, Loader};
 pub use strict::spec_schema;
 pub use watch::{Watch, WatchError};

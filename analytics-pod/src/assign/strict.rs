@@ -15,11 +15,11 @@ use super::{
 
 /// One thing that a schema has against a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) field: String,
-    pub(super) line: u64,
-    pub(super) message: String,
-    pub(super) remedy: String,
+pub(crate) struct Problem {
+    pub(crate) field: String,
+    pub(crate) line: u64,
+    pub(crate) message: String,
+    pub(crate) remedy: String,
 }
 
 /// A DNS-1123 subdomain, which names of objects are.
@@ -114,7 +114,7 @@ fn metadata() -> Value {
 }
 
 /// What `schema` has against `document`. With `secret` no value and no unknown name is quoted.
-pub(super) fn check(schema: &Value, document: &Located, secret: bool) -> Vec<Problem> {
+pub(crate) fn check(schema: &Value, document: &Located, secret: bool) -> Vec<Problem> {
     let mut checker = Checker { problems: Vec::new(), secret };
     checker.value(schema, document, "");
     checker.problems
@@ -268,7 +268,7 @@ fn expectation(schema: &Value) -> String {
         },
         Some("string") => match (schema["pattern"].as_str(), schema["enum"].as_array()) {
             (Some(SUBDOMAIN), _) => "lower-case letters, digits, dashes and dots".to_owned(),
-            (Some(pattern), _) => crds::expectation(pattern).unwrap_or("a text").to_owned(),
+            (Some(pattern), _) => crds::expectation(pattern).map_or_else(|| example(schema), str::to_owned),
             (None, Some(values)) => list(values.iter().filter_map(Value::as_str)),
             (None, None) => "a text".to_owned(),
         },
@@ -276,8 +276,14 @@ fn expectation(schema: &Value) -> String {
     }
 }
 
+/// What a text is like, by the examples of its schema.
+fn example(schema: &Value) -> String {
+    let examples: Vec<&str> = schema["examples"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if examples.is_empty() { "a text".to_owned() } else { format!("a text like {}", examples.join(" or ")) }
+}
+
 /// The known name that `name` was probably meant to be, else all of them.
-pub(super) fn suggest(name: &str, known: &[&str]) -> String {
+pub(crate) fn suggest(name: &str, known: &[&str]) -> String {
     let close = known.iter().map(|known| (strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase()), *known));
     let closest = close.filter(|(similarity, _)| *similarity > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
     match (closest, known) {

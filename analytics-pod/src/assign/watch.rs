@@ -15,7 +15,10 @@ use notify::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::loader::{Loaded, Loader};
+use super::{
+    listed::Listed,
+    loader::{Loaded, Loader},
+};
 
 /// Editors write in several steps; they are over when nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -41,6 +44,8 @@ pub struct Watch {
 #[derive(Debug)]
 enum Signal {
     Event(notify::Result<Event>),
+    /// Other paths, and what a configuration lists beside them.
+    Replace(Vec<PathBuf>, Listed),
     Stop,
 }
 
@@ -68,6 +73,12 @@ impl Watch {
         Ok((first, Self { loads, signals }))
     }
 
+    /// Reads and watches these from now on.
+    pub fn replace(&self, paths: Vec<PathBuf>, listed: Listed) {
+        // Where the thread has ended, nothing is read any more.
+        let _ = self.signals.send(Signal::Replace(paths, listed));
+    }
+
     /// What was read after the next change that makes a difference. `None` when nothing is watched any more.
     pub async fn changed(&mut self) -> Option<Loaded> {
         self.loads.recv().await
@@ -89,12 +100,16 @@ struct Follower {
 
 impl Follower {
     fn run(mut self, signals: &Receiver<Signal>, mut last: Loaded, loads: &UnboundedSender<Loaded>) {
-        while let Ok(Signal::Event(event)) = signals.recv() {
-            if !self.interests.concern(&event) {
-                continue;
-            }
-            if !settle(signals) {
-                return;
+        while let Ok(signal) = signals.recv() {
+            match signal {
+                Signal::Event(event) if !self.interests.concern(&event) => continue,
+                Signal::Event(_) => match settle(signals) {
+                    Settled::Quiet => {}
+                    Settled::Replace(paths, listed) => self.loader.replace(paths, listed),
+                    Settled::Over => return,
+                },
+                Signal::Replace(paths, listed) => self.loader.replace(paths, listed),
+                Signal::Stop => return,
             }
             // Folders and the targets of links may be others now.
             self.interests = Interests::new(self.loader.paths());
@@ -123,16 +138,27 @@ impl Follower {
     }
 }
 
-/// Waits until nothing has happened for a while. False: the watch is over.
-fn settle(signals: &Receiver<Signal>) -> bool {
+/// Why there is no more waiting.
+enum Settled {
+    /// Nothing has happened for a while.
+    Quiet,
+    /// Something else is to be read.
+    Replace(Vec<PathBuf>, Listed),
+    /// The watch is over.
+    Over,
+}
+
+/// Waits until nothing has happened for a while.
+fn settle(signals: &Receiver<Signal>) -> Settled {
     let deadline = Instant::now() + LONGEST_WAIT;
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
         match signals.recv_timeout(QUIET.min(rest)) {
-            Ok(Signal::Event(_)) if rest.is_zero() => return true,
+            Ok(Signal::Event(_)) if rest.is_zero() => return Settled::Quiet,
             Ok(Signal::Event(_)) => {}
-            Err(RecvTimeoutError::Timeout) => return true,
-            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+            Ok(Signal::Replace(paths, listed)) => return Settled::Replace(paths, listed),
+            Err(RecvTimeoutError::Timeout) => return Settled::Quiet,
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return Settled::Over,
         }
     }
 }

@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod chaos;
 pub mod check;
+pub mod config;
+mod declared;
 pub mod detect;
+pub mod health;
 mod models;
 pub mod run;
 mod simulator;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    future::pending,
     io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,29 +11,41 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{sync::watch::Receiver as Changed, time::sleep};
+use serde_json::Value;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch::Receiver as Changed,
+    time::sleep,
+};
 use tracing::{error, info, warn};
 
 use super::{
     StopRequest, chaos,
-    models::{self, ModelArgumentError},
+    config::ConfigCommandError,
+    declared::{Manifests, reload, report},
+    models::ModelArgumentError,
 };
 use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},
     assign::{
-        self, DesiredModel, DesiredState, Loaded, Loader, ModelKey, Watch, WatchError,
+        DesiredState, ModelKey, WatchError,
         rest::{FolderError, Registry, StateFolder, default_folder},
     },
-    cli::{OutputTarget, RunArgs},
+    cli::RunArgs,
+    config::{Config, Effective, Inputs, OutputTarget, Store},
     engine::{
         Engine as _,
-        native::{NativeEngine, NativeSettings, available_cores},
+        native::{NativeEngine, NativeSettings, ThreadPolicy, available_cores},
     },
+    model::{FetchOptions, OpenOptions, use_library},
     pod::{Pod, PodSettings},
     rotating_file::RotatingFile,
     sink::{FrameFiles, JsonLines, NullSink, Sink},
     source::Pacing,
-    telemetry::{Telemetry, logging::LogLines},
+    telemetry::{
+        Telemetry,
+        logging::{LogLevel, LogLines},
+    },
     view::{LiveView, Summary, WorkerStatistics},
 };
 
@@ -45,15 +58,15 @@ const SERVER_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the sources are told as lines where the view has no terminal.
 const LINES_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the sources are told in the log.
-const STATISTICS_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Why `run` cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Nothing that was named can be used; each problem on a line of its own.
     #[error("{0}")]
     Manifests(String),
+    /// What the configuration lists cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigCommandError),
     /// The model of a command line cannot be used.
     #[error(transparent)]
     Model(#[from] ModelArgumentError),
@@ -64,13 +77,13 @@ pub enum RunError {
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// The state folder cannot be used.
-    #[error("--state-folder: {0}")]
+    #[error("stateFolder (--state-folder): {0}")]
     State(#[from] FolderError),
     /// The file of the token cannot be used.
-    #[error("--api-token-file: {0}")]
+    #[error("api.tokenFile (--api-token-file): {0}")]
     Token(#[from] TokenError),
     /// The HTTP server cannot start.
-    #[error("--listen: {0}")]
+    #[error("listen (--listen): {0}")]
     Listen(#[from] ApiError),
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
@@ -82,10 +95,10 @@ pub enum RunError {
     #[error("--require-detections: no object was reported by {0}")]
     NoDetections(String),
     /// Both would write on one screen.
-    #[error("--output stdout cannot be used with --view; name a file (`--output file:PATH`)")]
+    #[error("outputs: stdout cannot be used with --view; name a file (`--output file:PATH`)")]
     ScreenIsTaken,
     /// An output cannot be opened.
-    #[error("--output: {} cannot be written: {source}", path.display())]
+    #[error("outputs (--output): {} cannot be written: {source}", path.display())]
     OutputFile {
         /// The file or folder.
         path: PathBuf,
@@ -93,7 +106,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The figures of the run could not be written.
-    #[error("--stats-file: {} cannot be written: {source}", path.display())]
+    #[error("statistics.file (--stats-file): {} cannot be written: {source}", path.display())]
     Statistics {
         /// The file.
         path: PathBuf,
@@ -105,47 +118,87 @@ pub enum RunError {
     Output(String),
 }
 
-/// Runs until every source has come to its end, `--max-duration` has passed, or `stop` is requested.
+/// What a run begins with.
+pub struct RunContext {
+    /// Where its configuration is read from.
+    pub inputs: Inputs,
+    /// What was read there.
+    pub effective: Effective,
+    /// What holds the log's lines back.
+    pub logs: LogLines,
+    /// What is logged.
+    pub level: LogLevel,
+}
+
+/// Runs until every source has come to its end, `maxDuration` has passed, or `stop` is requested.
 ///
 /// # Errors
 /// Why it cannot start, or what went wrong by the end.
-pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<ExitCode, RunError> {
+pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Result<ExitCode, RunError> {
+    let RunContext { inputs, effective, logs, level } = context;
+    let config = Arc::clone(&effective.config);
+    for (variable, remedy) in &effective.unknown_variables {
+        warn!("the environment variable {variable} sets nothing; {remedy}");
+    }
+    if let Some(library) = &config.onnxruntime {
+        use_library(library);
+    }
     if let Some(seed) = args.chaos {
-        return Ok(chaos::run(args, seed, stop).await?);
+        return Ok(chaos::run(args, &config.model, seed, stop).await?);
     }
     let telemetry = Arc::new(Telemetry::default());
-    let token = args.api_token_file.as_deref().map(Token::read).transpose()?;
-    let (declared, mut watch) = desired_at_start(args)?;
+    let token = config.api.token_file.as_deref().map(Token::read).transpose()?;
+    let (declared, mut manifests) = Manifests::at_start(&args.uris, &effective)?;
     let named_model = declared.models.keys().next().filter(|_| !args.uris.is_empty()).cloned();
-    let sinks = sinks(args)?;
-    let registry = Arc::new(registry(args, declared)?);
-    let engine = Arc::new(NativeEngine::new(NativeSettings::default())?);
+    let sinks = sinks(&effective, args.view)?;
+    let (registry, requested) = registry(&config, declared, !args.uris.is_empty())?;
+    let registry = Arc::new(registry);
+    let hangups = hangups(&inputs)?;
+    let store = Arc::new(store(inputs, effective, requested, &registry, level));
+    let threads = config.detector.workers.map_or_else(ThreadPolicy::detect, ThreadPolicy::with_workers);
+    let engine = Arc::new(NativeEngine::new(NativeSettings { threads })?);
     let health = Arc::new(Health::default());
     let engine_name = engine.name();
-    let mut pod =
-        Pod::start(PodSettings { engine, sinks, pacing: Pacing::Live, tap: None, telemetry: Arc::clone(&telemetry) })?;
-    if token.is_none() && !args.listen.ip().is_loopback() {
-        warn!(address = %args.listen, "everyone who reaches this address may change sources; give --api-token-file");
+    let models = OpenOptions {
+        fetch: FetchOptions { cache: config.cache_dir.clone(), ..FetchOptions::default() },
+        ..OpenOptions::default()
+    };
+    let mut pod = Pod::start(PodSettings {
+        engine,
+        sinks,
+        pacing: Pacing::Live,
+        tap: None,
+        telemetry: Arc::clone(&telemetry),
+        models,
+    })?;
+    if token.is_none() && !config.listen.ip().is_loopback() {
+        warn!(address = %config.listen, "everyone who reaches this address may change sources; give --api-token-file");
     }
     let services = Services {
         telemetry: Arc::clone(&telemetry),
         health: Arc::clone(&health),
         registry: Arc::clone(&registry),
+        config: Arc::clone(&store),
         models: pod.models(),
         frames: pod.frame_requests(),
         engine: engine_name,
         cores: available_cores(),
         token,
+        metrics_path: config.metrics.path.clone(),
+        max_body: usize::try_from(config.api.max_body.get()).unwrap_or(usize::MAX),
     };
-    let server = Server::start(args.listen, services).await?;
-    info!(address = %server.address(), "HTTP API at /api/v1, page at /docs, metrics at /metrics");
-    let view = view(args, &telemetry, logs)?;
+    let server = Server::start(config.listen, services).await?;
+    info!(address = %server.address(), "HTTP API at /api/v1, page at /docs, metrics at {}", config.metrics.path);
+    let view = view(args.view, &config, &telemetry, logs)?;
     // Before the state is read, so that no change falls between the two.
     let changes = registry.changes();
-    pod.apply(registry.snapshot().merged.state.clone());
+    let (snapshot, causes) = registry.take_changes();
+    pod.apply(snapshot.merged.state.clone(), &causes);
     health.set_started();
 
-    let followed = follow(args, stop, &mut pod, (&registry, changes), watch.as_mut(), named_model).await;
+    let control = Control { store: &store, registry: &registry, hangups };
+    let max_duration = config.max_duration.map(crds::Duration::get);
+    let followed = follow(max_duration, stop, &mut pod, (control, changes), &mut manifests, named_model).await;
 
     health.set_stopping();
     let end = pod.shut_down().await;
@@ -154,7 +207,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     followed?;
     let summary = Summary::of(&telemetry);
     eprint!("{summary}");
-    if let Some(path) = &args.stats_file {
+    if let Some(path) = &config.statistics.file {
         write_statistics(path, &telemetry)?;
     }
     if let Some(failure) = end.failures.iter().find(|failure| !failure.is_readers_doing()) {
@@ -169,41 +222,81 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, logs: LogLines) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows the manifests and the requests until there is a reason to end. Only what a command line names, together with
-/// `named_model`, can come to an end or fail: folders and requests may bring new sources and mend models.
+/// What changes a run while it runs.
+struct Control<'a> {
+    store: &'a Store,
+    registry: &'a Registry,
+    /// `None`: a hang-up ends the process.
+    hangups: Option<Signal>,
+}
+
+/// SIGHUP, unless it says that the terminal of somebody who works with neither file nor profile is gone.
+fn hangups(inputs: &Inputs) -> io::Result<Option<Signal>> {
+    if inputs.file().is_none() && io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    signal(SignalKind::hangup()).map(Some)
+}
+
+/// What is in force, with what requests said before the start.
+fn store(
+    inputs: Inputs,
+    effective: Effective,
+    requested: Option<Value>,
+    registry: &Arc<Registry>,
+    level: LogLevel,
+) -> Store {
+    let told = Arc::clone(registry);
+    Store::new(inputs, effective, requested, Arc::clone(registry), move |config: &Config| {
+        told.set_detection_defaults(config.detection.clone());
+        // It was read before, so this is the end of the process.
+        if let Err(error) = level.set(&config.log.level) {
+            error!("{error}");
+        }
+    })
+}
+
+/// Follows the manifests, the requests and the configuration until there is a reason to end. Only what a command line
+/// names, together with `named_model`, can come to an end or fail: folders and requests may bring new sources and mend
+/// models.
 async fn follow(
-    args: &RunArgs,
+    max_duration: Option<Duration>,
     stop: &StopRequest,
     pod: &mut Pod,
-    (registry, mut changes): (&Registry, Changed<()>),
-    mut watch: Option<&mut Watch>,
+    (control, mut changes): (Control<'_>, Changed<()>),
+    manifests: &mut Manifests,
     named_model: Option<ModelKey>,
 ) -> Result<(), RunError> {
     let deadline = async {
-        match args.max_duration {
+        match max_duration {
             Some(duration) => sleep(duration).await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     };
     tokio::pin!(deadline);
     let mut outputs = pod.output_failures();
+    let Control { store, registry, mut hangups } = control;
     loop {
-        let change = async {
-            match watch.as_mut() {
-                Some(watch) => watch.changed().await,
-                None => std::future::pending().await,
+        let hangup = async {
+            match hangups.as_mut() {
+                Some(hangups) => hangups.recv().await,
+                None => pending().await,
             }
         };
         tokio::select! {
             () = stop.requested() => return Ok(()),
             () = &mut deadline => return Ok(()),
             Ok(()) = outputs.changed() => return Ok(()),
-            Some(loaded) = change => {
+            Some(()) = hangup => tokio::task::block_in_place(|| reload(store, registry, manifests)),
+            Some(loaded) = manifests.changed() => {
                 report(&loaded);
                 // A change by request may be on its way to the disk.
                 tokio::task::block_in_place(|| registry.declare(loaded.state));
             }
-            Ok(()) = changes.changed() => pod.apply(registry.snapshot().merged.state.clone()),
+            Ok(()) = changes.changed() => {
+                let (snapshot, causes) = registry.take_changes();
+                pod.apply(snapshot.merged.state.clone(), &causes);
+            }
             () = sleep(FINISHED_POLL), if named_model.is_some() => {
                 if pod.is_finished() {
                     return Ok(());
@@ -217,47 +310,31 @@ async fn follow(
     }
 }
 
-/// What is declared at first, and what tells of changes.
-fn desired_at_start(args: &RunArgs) -> Result<(DesiredState, Option<Watch>), RunError> {
-    let (loaded, watch) = if !args.files.is_empty() {
-        let (loaded, watch) = Watch::start(Loader::new(args.files.clone()))?;
-        (loaded, Some(watch))
-    } else if !args.uris.is_empty() {
-        let folder = std::env::current_dir()?;
-        (assign::from_uris(&args.uris, DesiredModel::clone(&*models::named(&args.model)?), &folder), None)
-    } else {
-        (Loaded::default(), None)
-    };
-    if loaded.state.sources.is_empty() && !loaded.errors.is_empty() {
-        return Err(RunError::Manifests(loaded.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
-    }
-    report(&loaded);
-    Ok((loaded.state, watch))
-}
-
 /// What is declared and what was made over HTTP. A state folder that was asked for must be usable; without one, and
 /// without the default one, the pod runs and refuses changes.
-fn registry(args: &RunArgs, declared: DesiredState) -> Result<Registry, RunError> {
-    let opened = match (&args.state_folder, default_folder()) {
+fn registry(config: &Config, declared: DesiredState, names_uris: bool) -> Result<(Registry, Option<Value>), RunError> {
+    let opened = match (&config.state_folder, default_folder()) {
         (Some(folder), _) => StateFolder::open(folder)?,
         // Who names one clip does not expect what was made over HTTP last week.
-        (None, _) if !args.uris.is_empty() => {
-            return Ok(Registry::read_only(declared, "the command line says what runs; give --state-folder too"));
+        (None, _) if names_uris => {
+            let reason = "the command line says what runs; give --state-folder too";
+            return Ok((Registry::read_only(declared, reason), None));
         }
         (None, Some(folder)) => match StateFolder::open(&folder) {
             Ok(opened) => opened,
             Err(error) => {
                 warn!("nothing can be changed over HTTP: {error}");
-                return Ok(Registry::read_only(declared, &error.to_string()));
+                return Ok((Registry::read_only(declared, &error.to_string()), None));
             }
         },
         (None, None) => {
             let reason = "this user has no home to keep them in; give --state-folder";
             warn!("nothing can be changed over HTTP: {reason}");
-            return Ok(Registry::read_only(declared, reason));
+            return Ok((Registry::read_only(declared, reason), None));
         }
     };
-    let (folder, held) = opened;
+    let (folder, mut held) = opened;
+    let requested = held.config.take();
     for file in &held.unreadable {
         error!("{file}");
     }
@@ -273,20 +350,16 @@ fn registry(args: &RunArgs, declared: DesiredState) -> Result<Registry, RunError
     if merged.state.sources.is_empty() {
         warn!("there is no VideoSource that is enabled; waiting for one");
     }
-    Ok(registry)
-}
-
-fn report(loaded: &Loaded) {
-    for problem in &loaded.errors {
-        error!("{problem}");
-    }
+    Ok((registry, requested))
 }
 
 /// Every output that was asked for.
-fn sinks(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, RunError> {
-    let default = [if args.view { OutputTarget::Nowhere } else { OutputTarget::Stdout }];
-    let targets = if args.outputs.is_empty() { &default[..] } else { &args.outputs };
-    if args.view && targets.contains(&OutputTarget::Stdout) {
+fn sinks(effective: &Effective, has_screen: bool) -> Result<Vec<Box<dyn Sink>>, RunError> {
+    let config = &effective.config;
+    // The screen is the view's, where nobody says otherwise.
+    let nowhere = [OutputTarget::Nowhere];
+    let targets = if has_screen && effective.is_default("outputs") { &nowhere[..] } else { &config.outputs };
+    if has_screen && targets.contains(&OutputTarget::Stdout) {
         return Err(RunError::ScreenIsTaken);
     }
     let sink = |target: &OutputTarget| -> Result<Box<dyn Sink>, RunError> {
@@ -295,7 +368,7 @@ fn sinks(args: &RunArgs) -> Result<Vec<Box<dyn Sink>>, RunError> {
             OutputTarget::Stdout => Box::new(JsonLines::live("standard output", io::stdout())?),
             OutputTarget::Nowhere => Box::new(NullSink),
             OutputTarget::File(path) => {
-                let file = RotatingFile::open(path, args.rotation()).map_err(|error| unusable(path, error))?;
+                let file = RotatingFile::open(path, config.rotation.into()).map_err(|error| unusable(path, error))?;
                 Box::new(JsonLines::live(path.display().to_string(), file)?)
             }
             OutputTarget::Frames(folder) => Box::new(
@@ -316,15 +389,15 @@ fn write_statistics(path: &Path, telemetry: &Telemetry) -> Result<(), RunError> 
 
 /// What is shown while the pod runs: the table or its lines where they were asked for, else lines in the log of which
 /// somebody who sits at a terminal has no need.
-fn view(args: &RunArgs, telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<Option<LiveView>> {
+fn view(is_wanted: bool, config: &Config, telemetry: &Arc<Telemetry>, logs: LogLines) -> io::Result<Option<LiveView>> {
     let telemetry = Arc::clone(telemetry);
-    if args.view && io::stdout().is_terminal() {
+    if is_wanted && io::stdout().is_terminal() {
         LiveView::on_terminal(telemetry, logs).map(Some)
-    } else if args.view {
+    } else if is_wanted {
         LiveView::as_lines(telemetry, io::stdout(), LINES_INTERVAL).map(Some)
     } else if io::stderr().is_terminal() {
         Ok(None)
     } else {
-        LiveView::as_log(telemetry, STATISTICS_INTERVAL).map(Some)
+        LiveView::as_log(telemetry, config.statistics.interval.get()).map(Some)
     }
 }

@@ -11,6 +11,7 @@ use super::{
     spec::{ModelSource, ModelSpec},
 };
 use cache::Cache;
+pub use cache::folder as cache_folder;
 use download::Policy;
 
 /// How far a download is.

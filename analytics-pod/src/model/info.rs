@@ -1,6 +1,6 @@
 //! What is known of a model once it is open, and how a picture is laid into its input.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// How a detector's outputs are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +58,8 @@ impl Layout {
     }
 }
 
-impl std::fmt::Display for Layout {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
@@ -93,6 +93,15 @@ pub enum ColorOrder {
     Bgr,
 }
 
+impl fmt::Display for ColorOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rgb => "RGB",
+            Self::Bgr => "BGR",
+        })
+    }
+}
+
 /// How a picture is laid into an input of another shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -102,6 +111,16 @@ pub enum Fit {
     LetterboxTopLeft,
     /// Fill the input; the aspect ratio is lost.
     Stretch,
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LetterboxCenter => "letterbox in the centre",
+            Self::LetterboxTopLeft => "letterbox top left",
+            Self::Stretch => "stretched",
+        })
+    }
 }
 
 /// What the model wants as input. A value is `(pixel × scale − mean) ÷ std`, pixel 0–255, per colour channel in

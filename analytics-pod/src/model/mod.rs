@@ -17,10 +17,10 @@ mod tensor;
 
 pub use builtin::names as builtin_names;
 pub use error::ModelError;
-pub use fetch::{FetchOptions, FetchProgress, OnProgress, obtain};
+pub use fetch::{FetchOptions, FetchProgress, OnProgress, cache_folder, obtain};
 pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};
-pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, runtime};
+pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, runtime, use_library};
 pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session};
 pub use spec::{Device, Digest, InvalidDigest, ModelSource, ModelSpec, Precision, Preprocess};

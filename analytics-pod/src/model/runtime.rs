@@ -57,6 +57,15 @@ impl fmt::Display for Runtime {
     }
 }
 
+/// The library that the configuration names.
+static NAMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Uses the library at `path`, and no other. Call it before the first [`runtime`]; the first call counts.
+pub fn use_library(path: &Path) {
+    // A second call names nothing: the library is loaded once.
+    let _ = NAMED.set(path.to_owned());
+}
+
 /// The runtime of this process, loaded at the first call. A failure is final for the process: a half-loaded library
 /// cannot be taken back.
 ///
@@ -84,12 +93,14 @@ fn load() -> Result<Runtime, RuntimeError> {
 
 /// The first place that holds the library; the system's loader is asked last.
 fn find() -> Result<PathBuf, RuntimeError> {
-    if let Some(path) = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
+    let variable = || env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = NAMED.get().cloned().or_else(variable) {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(RuntimeError::Missing { searched: format!("{} from {LIBRARY_VARIABLE}", path.display()) })
+            Err(RuntimeError::Missing {
+                searched: format!("{} from onnxruntime or {LIBRARY_VARIABLE}", path.display()),
+            })
         };
     }
     let places = places();

@@ -29,6 +29,31 @@ pub(super) fn is_image(uri: &Url) -> bool {
     ["jpg", "jpeg", "png"].contains(&extension(uri).as_str())
 }
 
+/// Whether the picture is there to its end: decoders show what there is of a truncated one and say nothing. Looks for the
+/// end of the image after the start of its scan (ITU-T T.81, B.1.1.3); thumbnails lie in a segment before that.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    while let [0xff, marker, body @ ..] = rest {
+        if *marker == START_OF_SCAN {
+            return body.windows(2).rev().any(|pair| pair == END_OF_IMAGE);
+        }
+        rest = match (marker, body) {
+            // A fill byte may stand before any marker.
+            (0xff, _) => &rest[1..],
+            (_, [high, low, ..]) => body.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default(),
+            _ => &[],
+        };
+    }
+    false
+}
+
+/// Whether the last chunk is there (PNG specification, 11.2.5).
+fn is_whole_png(bytes: &[u8]) -> bool {
+    bytes.windows(4).rev().any(|kind| kind == b"IEND")
+}
+
 /// One picture, as its file has it: a single access unit, or one a second.
 pub(super) struct Picture {
     bytes: gst::Buffer,
@@ -55,6 +80,10 @@ impl Picture {
             Some(ImageFormat::Png) => ("image/png", "PNG"),
             _ => return Err(corrupt(&"the file is neither a JPEG nor a PNG picture, whatever its name says")),
         };
+        let is_whole = if codec == "JPEG" { is_whole_jpeg(&bytes) } else { is_whole_png(&bytes) };
+        if !is_whole {
+            return Err(corrupt(&"the file ends before the picture does; fetch it again"));
+        }
         let (width, height) = reader.into_dimensions().map_err(|error| corrupt(&error))?;
         let side = |side: u32| i32::try_from(side).map_err(|_| corrupt(&"the picture is too large"));
         let caps = gst::Caps::builder(media_type)

@@ -45,6 +45,12 @@ pub(super) trait Recipe: Send {
         false
     }
 
+    /// Whether there is another way to read an input of which nothing has come so far, although it was opened; the next
+    /// pipeline goes that way.
+    fn break_silence(&mut self) -> bool {
+        false
+    }
+
     /// What `problem` means for this kind of input.
     fn explain(&self, problem: Problem) -> Failure {
         problem.failure
@@ -291,6 +297,9 @@ impl AccessUnits for Reader {
                 Ok(Step::Idle) => {
                     if self.settings.recipe.is_always_busy() && round.is_dead() {
                         return Err(unreadable(&self.settings.origin));
+                    }
+                    if round.progress.arrived() == 0 && self.settings.recipe.break_silence() {
+                        self.begin_round(gst::ClockTime::ZERO)?;
                     }
                     return Ok(Next::Idle);
                 }

@@ -1,11 +1,8 @@
 //! RTSP and RTSPS cameras.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use gstreamer::{self as gst, prelude::*};
@@ -34,8 +31,8 @@ pub(super) struct Rtsp {
     transport: Transport,
     /// With [`RtspProtocol::Auto`]: the one of this round.
     udp: bool,
-    /// The server described a video stream.
-    offers_video: Arc<AtomicBool>,
+    /// When the server described a video stream.
+    offers_video: Arc<OnceLock<Instant>>,
 }
 
 impl Rtsp {
@@ -48,6 +45,10 @@ impl Rtsp {
             transport: input.transport.clone(),
             offers_video: Arc::default(),
         }
+    }
+
+    fn may_try_udp(&self) -> bool {
+        self.transport.protocol == RtspProtocol::Auto && !self.udp
     }
 
     fn source(&self) -> Result<gst::Element, Failure> {
@@ -88,7 +89,9 @@ impl Recipe for Rtsp {
         source.connect("select-stream", false, move |values| {
             let caps = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
             let video = caps.is_some_and(|caps| is_video(&caps));
-            offers_video.fetch_or(video, Relaxed);
+            if video {
+                offers_video.get_or_init(Instant::now);
+            }
             Some(video.to_value())
         });
 
@@ -117,10 +120,14 @@ impl Recipe for Rtsp {
     }
 
     fn fall_back(&mut self, problem: &Problem) -> bool {
-        let try_udp = self.transport.protocol == RtspProtocol::Auto
-            && !self.udp
-            && self.offers_video.load(Relaxed)
-            && problem.status == Some(UNSUPPORTED_TRANSPORT);
+        let try_udp =
+            self.may_try_udp() && self.offers_video.get().is_some() && problem.status == Some(UNSUPPORTED_TRANSPORT);
+        self.udp |= try_udp;
+        try_udp
+    }
+
+    fn break_silence(&mut self) -> bool {
+        let try_udp = self.may_try_udp() && self.offers_video.get().is_some_and(|since| since.elapsed() >= TIMEOUT);
         self.udp |= try_udp;
         try_udp
     }
@@ -128,7 +135,7 @@ impl Recipe for Rtsp {
     fn explain(&self, problem: Problem) -> Failure {
         match problem.status {
             // Every stream was left out: there was no video among them.
-            Some(UNSUPPORTED_TRANSPORT) if !self.offers_video.load(Relaxed) => no_video(&self.uri),
+            Some(UNSUPPORTED_TRANSPORT) if self.offers_video.get().is_none() => no_video(&self.uri),
             _ => problem.failure,
         }
     }

@@ -3,44 +3,40 @@
 use std::{
     collections::VecDeque,
     io::{self, IsTerminal as _, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use gstreamer as gst;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
-    registry::LookupSpan, util::SubscriberInitExt as _,
+    registry::LookupSpan, reload, util::SubscriberInitExt as _,
 };
 
-use super::{log_file::LogFile, redact};
-use crate::rotating_file::{RotatingFile, Rotation};
+use super::log_file::LogFile;
+use crate::{
+    config::LogFormat,
+    rotating_file::{RotatingFile, Rotation},
+};
 
-/// How much is logged where `RUST_LOG` says nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// What went wrong: for commands that answer and end.
-    Problems,
-    /// What happens to sources too: for commands that run on.
-    Events,
-    /// Everything but single frames.
-    Verbose,
+/// What commands that answer and end log: what went wrong. `GStreamer`'s warnings are about what it has dealt with itself.
+pub const PROBLEMS: &str = "warn,gstreamer=error";
+
+/// How logging begins.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// What is logged, as `EnvFilter` has it.
+    pub level: String,
+    /// Lines of standard error.
+    pub format: LogFormat,
+    /// The file that the log goes into too, as JSON.
+    pub file: Option<PathBuf>,
+    /// How that file is rotated.
+    pub rotation: Rotation,
 }
 
-impl Detail {
-    /// `GStreamer`'s warnings are about what it has dealt with itself, and what warp says of connections is what strangers
-    /// sent that was no HTTP, so they are for those who ask.
-    const fn filter(self) -> &'static str {
-        match self {
-            Self::Problems => "warn,gstreamer=error,warp::server=off",
-            Self::Events => "warn,gstreamer=error,warp::server=off,analytics_pod=info",
-            Self::Verbose => "info,analytics_pod=debug",
-        }
-    }
-}
-
-/// How a log file is rotated; `--log-file` tells it.
-const LOG_ROTATION: Rotation = Rotation { max_bytes: 64 << 20, keep: 4 };
+/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries, and
+/// the HTTP server writes an error for whatever a stranger sends that is no HTTP.
+const HELD_BACK: [&str; 3] = ["ureq=info", "ureq_proto=info", "warp::server=off"];
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
@@ -48,11 +44,11 @@ const HELD_LINES: usize = 100;
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `RUST_LOG` cannot be read.
-    #[error("RUST_LOG: {0}; it should look like `info` or `warn,analytics_pod=debug`")]
+    /// The levels cannot be read.
+    #[error("log.level: {0}; it should look like `info` or `warn,analytics_pod=debug`")]
     Filter(#[from] ParseError),
     /// The log file cannot be written.
-    #[error("--log-file: {} cannot be written: {source}", path.display())]
+    #[error("log.file (--log-file): {} cannot be written: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -62,29 +58,56 @@ pub enum LoggingError {
     /// Logging has been started before.
     #[error("logging was started twice")]
     Twice,
+    /// Logging is over.
+    #[error("the log has ended")]
+    Ended,
 }
 
-/// Starts logging to standard error: lines for people where it is a terminal, JSON otherwise; and as JSON into `file`.
-/// `RUST_LOG` says what is logged, else `detail` does.
+/// What is logged, while the program runs. Clones change the same log.
+#[derive(Clone)]
+pub struct LogLevel(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl LogLevel {
+    /// From now on `level` is logged.
+    ///
+    /// # Errors
+    /// Where it cannot be read; what was logged before still is.
+    pub fn set(&self, level: &str) -> Result<(), LoggingError> {
+        (self.0)(filter(level)?).map_err(|_| LoggingError::Ended)
+    }
+}
+
+/// Lets `level` through, but for what is held back.
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(level)?;
+    HELD_BACK.iter().try_fold(filter, |filter, held| Ok(filter.add_directive(held.parse()?)))
+}
+
+/// Starts logging: to standard error, and into the file where there is one.
 ///
-/// The returned handle is what the live view holds lines back with while it has the screen.
-pub fn init(detail: Detail, file: Option<&Path>) -> Result<LogLines, LoggingError> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(filter) if !filter.trim().is_empty() => EnvFilter::try_new(filter)?,
-        _ => EnvFilter::new(detail.filter()),
-    };
+/// The returned handles are what the live view holds lines back with while it has the screen, and what changes the
+/// level.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn init(settings: &LogSettings) -> Result<(LogLines, LogLevel), LoggingError> {
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
     let lines = LogLines::default();
-    let people = io::stderr().is_terminal();
-    let file = file.map(|path| {
+    let people = match settings.format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let file = settings.file.as_deref().map(|path| {
         let failed = |source| LoggingError::File { path: path.to_owned(), source };
-        let file = RotatingFile::open(path, LOG_ROTATION).map_err(failed)?;
+        let file = RotatingFile::open(path, settings.rotation).map_err(failed)?;
         Ok::<_, LoggingError>(
             json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed(),
         )
     });
     let file = file.transpose()?;
     layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;
-    Ok(lines)
+    Ok((lines, LogLevel(Arc::new(move |filter| handle.reload(filter)))))
 }
 
 type Boxed = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
@@ -92,7 +115,7 @@ type Boxed = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
 fn layered(lines: LogLines, people: bool) -> tracing_subscriber::layer::Layered<Boxed, Registry> {
     let layer: Boxed = if people {
         let layer = tracing_subscriber::fmt::layer().with_writer(lines);
-        layer.with_target(false).with_ansi(std::env::var_os("NO_COLOR").is_none()).boxed()
+        layer.with_target(false).with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()).boxed()
     } else {
         json(lines).boxed()
     };
@@ -106,24 +129,6 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false)
-}
-
-/// Makes `GStreamer`'s warnings and errors lines of this log, without credentials. Where `GST_DEBUG` is set, its user
-/// wants `GStreamer`'s own output and gets it unchanged. Call it once, after `gst::init`.
-pub fn bridge_gstreamer() {
-    if std::env::var_os("GST_DEBUG").is_some() {
-        return;
-    }
-    gst::log::remove_default_log_function();
-    gst::log::set_default_threshold(gst::DebugLevel::Warning);
-    gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
-        // GStreamer's "errors" are an element's view of its own trouble; whether the source fails for it is told by
-        // the supervisor.
-        if let (gst::DebugLevel::Error | gst::DebugLevel::Warning, Some(text)) = (level, message.get()) {
-            let element = object.map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(target: "gstreamer", category = category.name(), element, "{}", redact(&text));
-        }
-    });
 }
 
 /// Writes log lines to standard error, or holds the last ones while another writer has the terminal.
@@ -194,7 +199,10 @@ impl io::Write for LineWriter {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use gstreamer as gst;
+
     use super::*;
+    use crate::telemetry::gstreamer_log::bridge_gstreamer;
 
     #[test]
     fn the_last_lines_are_held() {
@@ -229,10 +237,12 @@ mod tests {
         let category = gst::DebugCategory::new("redactiontest", gst::DebugColorFlags::empty(), None);
         tracing::subscriber::with_default(layered(lines.clone(), true), || {
             gst::warning!(category, "no answer from rtsp://admin:secret@camera/main?token=t0ken");
+            gst::warning!(category, "srt, passphrase=(string)\"correct horse\", user-pw=secret");
             gst::info!(category, "not a warning");
         });
         let text = lines.last(10).join("\n");
         assert!(text.contains("no answer from rtsp://camera/main"), "{text}");
+        assert!(text.contains("passphrase=… user-pw=…"), "{text}");
         assert!(!text.contains("secret") && !text.contains("t0ken") && !text.contains("not a warning"), "{text}");
     }
 }

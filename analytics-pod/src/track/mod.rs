@@ -3,8 +3,8 @@
 //! The state of each object (a Kalman filter over centre, aspect ratio and height) and the assignment of detections to
 //! objects come from the crate `trackforge`; what is compared with what, how time passes and when an id is given is
 //! decided here. That is because no tracker of a maintained crate kept its ids through the simulator's occlusions at
-//! every frame rate. `evaluation::compare_trackers` measures it (IDF1; 4 scenes of 40 s, 20 objects a frame of which
-//! 30 % are hidden, boxes with 2 % of noise, 3–18 % of them missing):
+//! every frame rate. `evaluation::no_other_tracker_keeps_its_ids_at_every_rate` measures it (IDF1; 4 scenes of 40 s, 20
+//! objects a frame of which 30 % are hidden, boxes with 2 % of noise, 3–18 % of them missing):
 //!
 //! | tracker | 30 fps | 15 fps | 10 fps | 5 fps |
 //! |---|---|---|---|---|

@@ -16,14 +16,25 @@ use crate::telemetry::StreamState;
 
 /// Log lines below the table.
 pub(super) const LOG_LINES: usize = 4;
+/// A terminal with fewer lines.
+const LOW_SCREEN: u16 = 20;
+/// Lines of the table beside those of the cameras.
+const HEADER_AND_TOTAL: usize = 2;
 
-/// Draws `snapshot` and the log's last lines; a function of nothing else.
+/// Draws `snapshot` and the log's last lines; a function of nothing else. On a low screen the cameras have room before
+/// the log.
 pub fn render(snapshot: &Snapshot, logs: &[String], frame: &mut Frame<'_>) {
+    const TITLE: u16 = 2;
+    const PROCESS: u16 = 2;
+    let table = (snapshot.sources.len() + HEADER_AND_TOTAL).min(usize::from(u16::MAX)) as u16;
+    let height = frame.area().height;
+    let spare = height.saturating_sub(TITLE).saturating_sub(table).saturating_sub(PROCESS);
+    let room_for_log = if height < LOW_SCREEN { spare } else { LOG_LINES as u16 };
     let [title, table, process, log] = Layout::vertical([
-        Constraint::Length(2),
+        Constraint::Length(TITLE),
         Constraint::Fill(1),
-        Constraint::Length(2),
-        Constraint::Length(LOG_LINES.min(logs.len()) as u16),
+        Constraint::Length(PROCESS),
+        Constraint::Length(room_for_log.min(LOG_LINES.min(logs.len()) as u16)),
     ])
     .areas(frame.area());
 
@@ -81,8 +92,8 @@ fn sources(snapshot: &Snapshot, height: u16) -> Table<'_> {
     )
     .add_modifier(Modifier::DIM);
 
-    // Header, totals, and a line that says how many cameras found no room.
-    let room = usize::from(height).saturating_sub(2);
+    // Where not all fit, a line says how many found no room.
+    let room = usize::from(height).saturating_sub(HEADER_AND_TOTAL);
     let all_fit = snapshot.sources.len() <= room;
     let shown = if all_fit { snapshot.sources.len() } else { room.saturating_sub(1) };
     let mut total = Rates::default();
@@ -185,6 +196,12 @@ mod tests {
         let mut snapshot = snapshot();
         snapshot.sources = snapshot.sources.iter().cycle().take(30).cloned().collect();
         insta::assert_snapshot!(drawn(&snapshot, &[], 110, 12));
+    }
+
+    #[test]
+    fn on_a_low_screen_cameras_have_room_before_the_log() {
+        let logs = ["a", "b", "c", "d"].map(|line| format!("log line {line}"));
+        insta::assert_snapshot!(drawn(&snapshot(), &logs, 110, 10));
     }
 
     #[test]

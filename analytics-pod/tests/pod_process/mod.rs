@@ -106,19 +106,52 @@ impl PodProcess {
         self.log.lock().unwrap().clone()
     }
 
-    /// Asks it to end, and waits; what it logged.
-    pub(crate) fn end(mut self) -> String {
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.lock().unwrap().id();
         let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to read its configuration anew.
+    pub(crate) fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Asks it to end, and waits; what it logged.
+    pub(crate) fn end(mut self) -> String {
+        self.signal(rustix::process::Signal::TERM);
         assert!(self.child.lock().unwrap().wait().unwrap().success());
         self.reader.take().unwrap().join().unwrap();
         self.log()
     }
 
+    /// `analytics-pod health` of this pod.
+    pub(crate) fn health(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
+        command.args(["health", "--address", &self.address]).args(arguments).output().unwrap()
+    }
+
     /// The status and text of an answer; `None` where the pod is gone.
     pub(crate) fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
-        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        self.try_request_as(None, method, path, body)
+    }
+
+    /// As [`Self::send`], known by this id.
+    pub(crate) fn send_as(&self, id: &str, method: &str, path: &str, body: &Value) -> (u16, String) {
+        self.try_request_as(Some(id), method, path, Some(body)).unwrap_or_else(|| panic!("no answer: {}", self.log()))
+    }
+
+    fn try_request_as(
+        &self,
+        id: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<(u16, String)> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
         let answered = match body.filter(|body| !body.is_null()) {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

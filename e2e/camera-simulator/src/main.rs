@@ -198,7 +198,7 @@ fn main() -> ExitCode {
     if std::io::stderr().is_terminal() {
         log.init();
     } else {
-        log.json().init();
+        log.json().flatten_event(true).with_current_span(false).init();
     }
     let done = match &cli.command {
         Some(Command::Encode { out, container, cameras }) => encode(out, *container, cameras),

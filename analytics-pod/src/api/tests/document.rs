@@ -106,6 +106,12 @@ fn real_answers_are_as_described() {
     judge.check("get", models, &pod.get(models));
     judge.check("get", model, &pod.get("/api/v1/models/cars"));
     judge.check("delete", model, &pod.delete("/api/v1/models/cars"));
+    let (config, defaults) = ("/api/v1/config", "/api/v1/config/detection");
+    judge.check("get", config, &pod.get(config));
+    judge.check("put", defaults, &pod.send("PUT", defaults, &json!({"confidence": 0.5})));
+    judge.check("put", defaults, &pod.send("PUT", defaults, &json!({"confidence": 5})));
+    judge.check("post", config, &pod.send("POST", config, &json!({"log": {"level": "info"}, "detection": null})));
+    judge.check("post", config, &pod.send("POST", config, &json!({"listen": "127.0.0.1:1"})));
     judge.check("get", "/api/v1/status", &pod.get("/api/v1/status"));
     judge.check("get", "/health", &pod.get("/health"));
     pod.health.set_started();
@@ -138,6 +144,34 @@ fn what_the_document_allows_is_taken_and_what_it_forbids_is_not() {
         body["id"] = format!("camera-{number}").into();
         assert_eq!(judge.faults(&any, &body).is_empty(), good, "{body}");
         assert_eq!(pod.send("POST", "/api/v1/sources", &body).status, if good { 201 } else { 422 }, "{body}");
+    }
+}
+
+#[test]
+fn what_the_document_says_of_the_configuration_holds() {
+    let pod = Running::start();
+    let judge = Judge::new(&pod);
+    for (schema, method, path, body, good) in [
+        ("DetectionDefaults", "PUT", "/api/v1/config/detection", json!({}), true),
+        (
+            "DetectionDefaults",
+            "PUT",
+            "/api/v1/config/detection",
+            json!({"fps": 5, "classes": ["car"], "iou": null}),
+            true,
+        ),
+        ("DetectionDefaults", "PUT", "/api/v1/config/detection", json!({"fps": 0}), false),
+        ("DetectionDefaults", "PUT", "/api/v1/config/detection", json!({"nothing": 1}), false),
+        ("DetectionDefaults", "PUT", "/api/v1/config/detection", Value::Null, false),
+        ("ConfigChange", "POST", "/api/v1/config", json!({}), true),
+        ("ConfigChange", "POST", "/api/v1/config", json!({"log": {"level": "debug"}, "detection": {"iou": 0.5}}), true),
+        ("ConfigChange", "POST", "/api/v1/config", json!({"log": null, "detection": null}), true),
+        ("ConfigChange", "POST", "/api/v1/config", json!({"log": {"level": ""}}), false),
+        ("ConfigChange", "POST", "/api/v1/config", json!({"detection": {"confidence": "high"}}), false),
+        ("ConfigChange", "POST", "/api/v1/config", json!([]), false),
+    ] {
+        assert_eq!(judge.faults(&judge.component(schema), &body).is_empty(), good, "{body}");
+        assert_eq!(pod.send(method, path, &body).status, if good { 200 } else { 422 }, "{body}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod config;
 mod document;
 mod limits;
 mod probes;
@@ -17,6 +18,7 @@ use crate::assign::{
     DesiredState,
     rest::{Registry, StateFolder},
 };
+use crate::config::{Config, Inputs, Store};
 
 pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -30,6 +32,15 @@ pub(super) struct Running {
     pub(super) registry: Arc<Registry>,
     folder: tempfile::TempDir,
     token: Option<&'static str>,
+}
+
+/// The configuration where nothing is said.
+pub(super) fn config_of(registry: &Arc<Registry>, requested: Option<Value>) -> Arc<Store> {
+    let inputs = Inputs::default();
+    let effective = inputs.read().unwrap();
+    let told = Arc::clone(registry);
+    let apply = move |config: &Config| told.set_detection_defaults(config.detection.clone());
+    Arc::new(Store::new(inputs, effective, requested, Arc::clone(registry), apply))
 }
 
 /// An answer.
@@ -69,17 +80,21 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (telemetry, health) = (Arc::<Telemetry>::default(), Arc::<Health>::default());
-        let (state, held) = StateFolder::open(&folder.path().join("state")).unwrap();
+        let (state, mut held) = StateFolder::open(&folder.path().join("state")).unwrap();
+        let requested = held.config.take();
         let registry = Arc::new(Registry::new(declared, state, held));
         let services = Services {
             telemetry: Arc::clone(&telemetry),
             health: Arc::clone(&health),
             registry: Arc::clone(&registry),
+            config: config_of(&registry, requested),
             models: Models::default(),
             frames: FrameRequests::default(),
             engine: "native",
             cores: 2,
             token: token.map(|token| Token::new(token).unwrap()),
+            metrics_path: "/metrics".to_owned(),
+            max_body: 1 << 20,
         };
         let server = runtime.block_on(Server::start(LOOPBACK, services)).unwrap();
         let address = server.address();

@@ -69,11 +69,14 @@ fn a_port_in_use_is_said_so() {
         telemetry: Arc::default(),
         health: Arc::default(),
         registry: Arc::clone(&first.registry),
+        config: config_of(&first.registry, None),
         models: Models::default(),
         frames: FrameRequests::default(),
         engine: "native",
         cores: 1,
         token: None,
+        metrics_path: "/metrics".to_owned(),
+        max_body: 1 << 20,
     };
     let error = first.runtime.block_on(Server::start(first.address, services)).unwrap_err();
     assert!(matches!(error, ApiError::InUse { address } if address == first.address), "{error}");

@@ -66,6 +66,9 @@ pub enum ChangeError {
         /// The sources, by name.
         used_by: Vec<String>,
     },
+    /// It is not changed while the pod runs.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(". "))]
+    Fixed(Vec<FieldError>),
     /// The state folder does not take it.
     #[error(transparent)]
     Folder(#[from] FolderError),

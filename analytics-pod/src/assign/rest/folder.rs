@@ -4,6 +4,7 @@
 //! lock                                  held while a pod uses the folder
 //! sources/<namespace>/<name>.json       a VideoSource manifest, and its login
 //! models/<namespace>/<name>.json        a DetectionModel manifest
+//! config.json                           what requests say of the configuration
 //! ```
 //!
 //! Files are for their owner alone (0600): they hold logins.
@@ -87,6 +88,8 @@ pub struct Held {
     pub sources: Vec<MadeSource>,
     /// Models, in the order of their files.
     pub models: Vec<MadeModel>,
+    /// What requests say of the configuration.
+    pub config: Option<Value>,
     /// Files that cannot be used.
     pub unreadable: Vec<Unreadable>,
 }
@@ -144,6 +147,7 @@ impl StateFolder {
                 Err(problem) => held.unreadable.push(Unreadable { path: file, problem }),
             }
         }
+        held.config = read_config(&path.join(CONFIG_FILE), &mut held.unreadable);
         let unreadable = held.unreadable.iter().map(|file| file.path.clone()).collect();
         Ok((Self { path: path.to_owned(), lock, unreadable }, held))
     }
@@ -175,6 +179,24 @@ impl StateFolder {
         self.write(&self.file(Kind::DetectionModel, &model.key.namespace, &model.key.name), &document)
     }
 
+    /// Keeps what requests say of the configuration; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::keep_source`].
+    pub fn keep_config(&self, config: &Value) -> Result<(), FolderError> {
+        let file = self.path.join(CONFIG_FILE);
+        self.refuse_unreadable(&file)?;
+        replace(&file, config)?;
+        sync_folder(&self.path)
+    }
+
+    fn refuse_unreadable(&self, file: &Path) -> Result<(), FolderError> {
+        if self.unreadable.iter().any(|unreadable| unreadable == file) {
+            return Err(FolderError::Unreadable { path: file.to_owned() });
+        }
+        Ok(())
+    }
+
     /// Forgets an object; it is gone from the disk when this returns.
     ///
     /// # Errors
@@ -194,9 +216,7 @@ impl StateFolder {
     }
 
     fn write(&self, file: &Path, document: &Value) -> Result<(), FolderError> {
-        if self.unreadable.iter().any(|unreadable| unreadable == file) {
-            return Err(FolderError::Unreadable { path: file.to_owned() });
-        }
+        self.refuse_unreadable(file)?;
         let Some(namespace) = file.parent() else { return Ok(()) };
         // The folder itself is not made anew: where it has vanished, what it held has too, and somebody must know.
         for folder in [namespace.parent(), Some(namespace)].into_iter().flatten() {
@@ -206,18 +226,13 @@ impl StateFolder {
                 Err(source) => return Err(FolderError::io(folder, "made", source)),
             }
         }
-        let temporary = temporary_of(file);
-        let written = write_new(&temporary, document)
-            .and_then(|()| fs::rename(&temporary, file))
-            .map_err(|source| FolderError::io(file, "written", source));
-        if written.is_err() {
-            // What is left of it is in nobody's way: the next start removes it.
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
+        replace(file, document)?;
         sync_folder(namespace)
     }
 }
+
+/// The file of what requests say of the configuration.
+pub(super) const CONFIG_FILE: &str = "config.json";
 
 /// What is said of a file that holds another object than its name tells.
 const MISPLACED: &str = "its object belongs into a file of another name";
@@ -262,6 +277,19 @@ fn manifest(kind: Kind, namespace: &str, name: &str, spec: &impl serde::Serializ
 
 fn make_folder(path: &Path) -> Result<(), FolderError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| FolderError::io(path, "made", source))
+}
+
+/// Writes a file anew beside the old one, and puts it in its place.
+fn replace(file: &Path, document: &Value) -> Result<(), FolderError> {
+    let temporary = temporary_of(file);
+    let written = write_new(&temporary, document)
+        .and_then(|()| fs::rename(&temporary, file))
+        .map_err(|source| FolderError::io(file, "written", source));
+    if written.is_err() {
+        // What is left of it is in nobody's way: the next start removes it.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 fn write_new(path: &Path, document: &Value) -> io::Result<()> {
@@ -321,6 +349,21 @@ fn read_json(file: &Path) -> Result<Value, String> {
         // The parser's own words may quote the file, which may hold a login.
         format!("it is not valid JSON at line {}, column {}", error.line(), error.column())
     })
+}
+
+fn read_config(file: &Path, unreadable: &mut Vec<Unreadable>) -> Option<Value> {
+    // It was never acknowledged; where it cannot be removed it is in nobody's way.
+    let _ = fs::remove_file(temporary_of(file));
+    let problem = match fs::exists(file) {
+        Ok(false) => return None,
+        Ok(true) => match read_json(file) {
+            Ok(config) => return Some(config),
+            Err(problem) => problem,
+        },
+        Err(error) => error.to_string(),
+    };
+    unreadable.push(Unreadable { path: file.to_owned(), problem });
+    None
 }
 
 fn read_source(document: &Value) -> Result<MadeSource, String> {

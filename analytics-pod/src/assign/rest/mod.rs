@@ -17,6 +17,7 @@ pub use folder::{FolderError, Held, StateFolder, Unreadable, default_folder};
 pub use merge::{Made, Merged, Origin, merge};
 pub use patch::merge_patch;
 pub use registry::{Registry, Snapshot};
+pub(super) use submission::check_type;
 pub use submission::{
     Login, MadeModel, MadeSource, SourceType, model_from, replaced_model, replaced_source, source_from,
 };

@@ -361,30 +361,33 @@ impl Submission {
         if errors.is_empty() { Ok(MadeModel { key: ModelKey { namespace, name }, spec }) } else { Err(errors) }
     }
 
-    /// The word for the kind of input says what the URI says, and this pod reads such inputs.
     fn check_type(&self) -> Vec<FieldError> {
-        let Some(written) = &self.source_type else { return Vec::new() };
-        let names = SourceType::ALL.map(|kind| kind.name);
-        let Some(word) = written.as_str() else {
-            return vec![FieldError::new("type", "is not a text", format!("write one of {}", names.join(", ")))];
-        };
-        let Some(kind) = SourceType::ALL.iter().find(|kind| kind.name == word) else {
-            return vec![FieldError::new("type", "is not a type of source", suggest(word, &names))];
-        };
-        if !kind.schemes.iter().any(|scheme| BUILT_IN_SCHEMES.contains(scheme)) {
-            let problem = format!("is {}, and this pod has no input for it yet", kind.name);
-            return vec![FieldError::new("type", problem, format!("it reads {}", BUILT_IN_SCHEMES.join(", ")))];
+        self.source_type.as_ref().map(|written| check_type(written, self.text("spec", "uri"))).unwrap_or_default()
+    }
+}
+
+/// The word for the kind of input says what the URI says, and this pod reads such inputs.
+pub(in crate::assign) fn check_type(written: &Value, uri: Option<&str>) -> Vec<FieldError> {
+    let names = SourceType::ALL.map(|kind| kind.name);
+    let Some(word) = written.as_str() else {
+        return vec![FieldError::new("type", "is not a text", format!("write one of {}", names.join(", ")))];
+    };
+    let Some(kind) = SourceType::ALL.iter().find(|kind| kind.name == word) else {
+        return vec![FieldError::new("type", "is not a type of source", suggest(word, &names))];
+    };
+    if !kind.schemes.iter().any(|scheme| BUILT_IN_SCHEMES.contains(scheme)) {
+        let problem = format!("is {}, and this pod has no input for it yet", kind.name);
+        return vec![FieldError::new("type", problem, format!("it reads {}", BUILT_IN_SCHEMES.join(", ")))];
+    }
+    let scheme = uri.and_then(|uri| uri.split_once(':')).map(|(scheme, _)| scheme);
+    match scheme {
+        Some(scheme) if !kind.schemes.contains(&scheme) => {
+            let schemes: Vec<String> = kind.schemes.iter().map(|scheme| format!("{scheme}:")).collect();
+            let problem = format!("is {}, but the URI is of another kind", kind.name);
+            let remedy = format!("leave type out, or give a URI that starts with {}", schemes.join(", "));
+            vec![FieldError::new("type", problem, remedy)]
         }
-        let scheme = self.text("spec", "uri").and_then(|uri| uri.split_once(':')).map(|(scheme, _)| scheme);
-        match scheme {
-            Some(scheme) if !kind.schemes.contains(&scheme) => {
-                let schemes: Vec<String> = kind.schemes.iter().map(|scheme| format!("{scheme}:")).collect();
-                let problem = format!("is {}, but the URI is of another kind", kind.name);
-                let remedy = format!("leave type out, or give a URI that starts with {}", schemes.join(", "));
-                vec![FieldError::new("type", problem, remedy)]
-            }
-            _ => Vec::new(),
-        }
+        _ => Vec::new(),
     }
 }
 

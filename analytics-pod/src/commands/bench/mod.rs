@@ -25,7 +25,7 @@ use crate::{
     assign::{self, DesiredModel, DesiredSource},
     cli::{BenchArgs, OutputFormat},
     engine::native::{NativeEngine, NativeSettings, available_cores},
-    model::ModelError,
+    model::{ModelError, OpenOptions},
     pod::open_model,
     source::{Pacing, printable_uri},
 };
@@ -208,7 +208,7 @@ impl Bench<'_> {
             }
             let decode = decode / u32::try_from(recordings.len().max(1)).unwrap_or(u32::MAX);
             // Opened for this alone, so that the memory under load is the pod's.
-            let model = open_model(&self.desired)?;
+            let model = open_model(&self.desired, &OpenOptions::default())?;
             self.floors.push((decode, floor::inference(&model, FLOOR_RUNS)?));
             Ok(())
         })

@@ -19,9 +19,10 @@ use super::{
     report::MemoryFigures,
 };
 use crate::{
-    assign::{DesiredModel, DesiredSource, DesiredState},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState},
     commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
+    model::OpenOptions,
     observation::Observation,
     pod::{Pod, PodSettings},
     sink::{ChannelSink, Sink},
@@ -111,8 +112,9 @@ impl Round<'_> {
             pacing: self.pacing,
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
+            models: OpenOptions::default(),
         })?;
-        pod.apply(self.desired());
+        pod.apply(self.desired(), &Causes::default());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;

@@ -22,9 +22,10 @@ use super::{
     simulator::{CameraError, CameraSettings, Cameras},
 };
 use crate::{
-    assign::{self, DesiredSource, DesiredState},
+    assign::{self, Causes, DesiredSource, DesiredState},
     cli::{Codec, OutputFormat, RunArgs},
     engine::native::{NativeEngine, NativeSettings},
+    model::OpenOptions,
     observation::SourceKey,
     pod::{Pod, PodSettings},
     source::Pacing,
@@ -86,10 +87,10 @@ pub enum ChaosError {
 ///
 /// # Panics
 /// Outside a multi-threaded Tokio runtime.
-pub async fn run(args: &RunArgs, seed: u64, stop: &StopRequest) -> Result<ExitCode, ChaosError> {
+pub async fn run(args: &RunArgs, model: &str, seed: u64, stop: &StopRequest) -> Result<ExitCode, ChaosError> {
     let start = |settings: CameraSettings| tokio::task::block_in_place(move || Cameras::start(&settings));
     let (crowd, alone) = (start(CAMERAS)?, start(CameraSettings { count: 1, ..CAMERAS })?);
-    let (desired, keys) = desired(args, &crowd, &alone)?;
+    let (desired, keys) = desired(model, &crowd, &alone)?;
     let telemetry = Arc::new(Telemetry::default());
     let record = Record::default();
     let mut pod = Pod::start(PodSettings {
@@ -98,8 +99,9 @@ pub async fn run(args: &RunArgs, seed: u64, stop: &StopRequest) -> Result<ExitCo
         pacing: Pacing::Live,
         tap: None,
         telemetry: Arc::clone(&telemetry),
+        models: OpenOptions::default(),
     })?;
-    pod.apply(desired);
+    pod.apply(desired, &Causes::default());
     let mut director = Director { crowd, alone, keys, telemetry, record, stop: stop.clone() };
     let faults = plan::schedule(seed, args.chaos_faults, director.crowd.uris.len());
     let directed = tokio::task::spawn_blocking(move || director.direct(seed, &faults)).await;
@@ -117,8 +119,8 @@ pub async fn run(args: &RunArgs, seed: u64, stop: &StopRequest) -> Result<ExitCo
 }
 
 /// The sources for the cameras, the one with a process of its own last.
-fn desired(args: &RunArgs, crowd: &Cameras, alone: &Cameras) -> Result<(DesiredState, Vec<SourceKey>), ChaosError> {
-    let model = models::named(&args.model)?;
+fn desired(model: &str, crowd: &Cameras, alone: &Cameras) -> Result<(DesiredState, Vec<SourceKey>), ChaosError> {
+    let model = models::named(model)?;
     let folder = std::env::current_dir()?;
     let named = crowd.uris.iter().cloned().chain(alone.uris.iter().map(|(_, uri)| (ALONE.to_owned(), uri.clone())));
     let mut state = DesiredState::default();

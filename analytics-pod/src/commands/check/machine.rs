@@ -1,8 +1,6 @@
-//! What the machine has: libraries, processors, GPUs, DeepStream.
+//! What the machine has beside what every pod needs: the model runtime, processors, GPUs, DeepStream.
 
 use std::{fs, path::Path};
-
-use gstreamer as gst;
 
 use super::report::Finding;
 use crate::{engine::native::available_cores, model};
@@ -17,12 +15,7 @@ const KIND: &str = "machine";
 
 /// Looks at all of it.
 pub(super) fn findings() -> Vec<Finding> {
-    vec![gstreamer(), onnxruntime(), cores(), gpus(Path::new(NVIDIA_GPUS)), deepstream(Path::new(DEEPSTREAM))]
-}
-
-fn gstreamer() -> Finding {
-    let (major, minor, micro, _) = gst::version();
-    Finding::good(KIND, "GStreamer", format!("{major}.{minor}.{micro}"))
+    vec![onnxruntime(), cores(), gpus(Path::new(NVIDIA_GPUS)), deepstream(Path::new(DEEPSTREAM))]
 }
 
 fn onnxruntime() -> Finding {

@@ -2,17 +2,26 @@
 
 mod machine;
 mod report;
+mod requirements;
 mod self_test;
 
-use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    process::ExitCode,
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
 
 use report::{CheckReport, Finding};
+use requirements::Machine;
 
 use crate::{
-    assign::{DesiredSource, DesiredState, Loader, ModelKey},
+    assign::{DesiredModel, DesiredSource, DesiredState, Loader, ModelKey},
     cli::{CheckArgs, OutputFormat},
     engine::native,
-    model::{Model, ModelInfo},
+    model::{Model, ModelInfo, OpenOptions},
     pod::open_model,
     source::{self, Input, Next, Pacing, elements, printable_uri},
     telemetry::StreamTelemetry,
@@ -31,8 +40,11 @@ pub struct CheckError(#[from] serde_json::Error);
 /// # Errors
 /// Where the report cannot be written.
 pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
-    let mut findings = machine::findings();
-    let desired = manifests(args, &mut findings);
+    let mut of_manifests = Vec::new();
+    let desired = manifests(args, &mut of_manifests);
+    let mut findings = Machine::look().findings(desired.sources.len());
+    findings.extend(machine::findings());
+    findings.extend(of_manifests);
     findings.extend(elements(&desired));
     let models = models(&desired, &mut findings);
     sources(args, &desired, &models, &mut findings);
@@ -78,11 +90,17 @@ fn elements(desired: &DesiredState) -> Vec<Finding> {
         .collect()
 }
 
-/// Opens each model: its run on a grey picture is part of that.
+/// Opens each model: its run on a grey picture is part of that. All at once: a server that does not answer is waited
+/// for long.
 fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<ModelKey, Arc<Model>> {
+    let opened: Vec<_> = thread::scope(|scope| {
+        let open = |model: &'_ Arc<DesiredModel>| open_model(model, &OpenOptions::default());
+        let opening: Vec<_> = desired.models.values().map(|model| scope.spawn(move || open(model))).collect();
+        opening.into_iter().map(ScopedJoinHandle::join).collect()
+    });
     let mut open = BTreeMap::new();
-    for (key, model) in &desired.models {
-        match open_model(model) {
+    for (key, opened) in desired.models.keys().zip(opened) {
+        match opened.unwrap_or_else(|panic| resume_unwind(panic)) {
             Ok(model) => {
                 findings.push(Finding::good("model", key.to_string(), describe(model.info())));
                 open.insert(key.clone(), model);
@@ -96,7 +114,7 @@ fn models(desired: &DesiredState, findings: &mut Vec<Finding>) -> BTreeMap<Model
 fn describe(info: &ModelInfo) -> String {
     let input = &info.input;
     format!(
-        "{}\nopset {}; {}\nlayout {}, input {}×{} {:?}, {:?}\n{} labels, {}: {}",
+        "{}\nopset {}; {}\nlayout {}, input {}×{} {}, {}\n{} labels, {}: {}",
         info.digest,
         info.opset,
         info.tensors.join("; "),

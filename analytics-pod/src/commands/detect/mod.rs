@@ -33,7 +33,7 @@ use crate::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, FrameTap, InferredFrame, RunningAttempt,
         native::{NativeEngine, NativeSettings},
     },
-    model::{Model, ModelError},
+    model::{Model, ModelError, OpenOptions},
     observation::{DEFAULT_NAMESPACE, Observation, SourceKey, StreamIdentity},
     pod::open_model,
     sink::{JsonLines, Refused, Sink, SinkError, observe},
@@ -88,7 +88,7 @@ pub fn detect(args: &DetectArgs, stop: &StopRequest) -> Result<ExitCode, DetectE
         fs::create_dir_all(folder)
             .map_err(|source| DetectError::AnnotateFolder { path: folder.display().to_string(), source })?;
     }
-    let model = open_model(&*models::named(&args.model)?)?;
+    let model = open_model(&*models::named(&args.model)?, &OpenOptions::default())?;
     let engine = NativeEngine::new(NativeSettings::default()).map_err(DetectError::Engine)?;
     let outcome = Detector::new(args, &engine, model, &files).run(&files, stop);
     engine.shut_down(SHUT_DOWN);

@@ -13,6 +13,17 @@ use crate::model::{Digest, ModelError, ModelSpec};
 /// The variable that names the folder.
 const CACHE_VARIABLE: &str = "VISION_CACHE_DIR";
 
+/// Where files are kept where nobody says: `VISION_CACHE_DIR`, else the user's cache folder; `None` for a user without
+/// one.
+#[must_use]
+pub fn folder() -> Option<PathBuf> {
+    let named = env::var_os(CACHE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.or_else(|| {
+        directories::ProjectDirs::from("dev", "vision-operator", "vision-operator")
+            .map(|folders| folders.cache_dir().to_owned())
+    })
+}
+
 /// A folder of files by digest: `<digest>.onnx` whole, `<digest>.part` under way, `<digest>.lock` held by whoever
 /// downloads.
 #[derive(Debug)]
@@ -23,19 +34,11 @@ pub(super) struct Cache {
 impl Cache {
     /// Where the cache is, whether or not it exists.
     pub(super) fn folder(spec: &ModelSpec, options: &FetchOptions) -> Result<PathBuf, ModelError> {
-        let root = options
-            .cache
-            .clone()
-            .or_else(|| env::var_os(CACHE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from))
-            .or_else(|| {
-                directories::ProjectDirs::from("dev", "vision-operator", "vision-operator")
-                    .map(|folders| folders.cache_dir().to_owned())
-            })
-            .ok_or_else(|| ModelError::Fetch {
-                model: spec.name.clone(),
-                origin: spec.source.to_string(),
-                message: format!("this user has no home to keep it in; set {CACHE_VARIABLE} to a folder"),
-            })?;
+        let root = options.cache.clone().or_else(folder).ok_or_else(|| ModelError::Fetch {
+            model: spec.name.clone(),
+            origin: spec.source.to_string(),
+            message: format!("this user has no home to keep it in; set {CACHE_VARIABLE} to a folder"),
+        })?;
         Ok(root.join("models"))
     }
 

@@ -130,7 +130,15 @@ fn what_cannot_be_read_says_why() {
     let clip = std::fs::read(clip).unwrap();
     let sound = folder.path().join("sound.mkv");
     run(&format!("audiotestsrc num-buffers=20 ! vorbisenc ! matroskamux ! filesink location={}", sound.display()));
+    let pictures = [("jpegenc", "whole.jpg"), ("pngenc", "whole.png")].map(|(encoder, name)| {
+        let path = folder.path().join(name);
+        run(&format!("videotestsrc num-buffers=1 ! {encoder} ! filesink location={}", path.display()));
+        std::fs::read(path).unwrap()
+    });
     for (path, expected) in [
+        (file("cut.jpg", &pictures[0][..pictures[0].len() / 2]), Reason::CorruptStream),
+        (file("cut.png", &pictures[1][..pictures[1].len() / 2]), Reason::CorruptStream),
+        (file("header.png", &pictures[1][..20]), Reason::CorruptStream),
         (folder.path().join("missing.mp4"), Reason::NotFound),
         (folder.path().to_owned(), Reason::NotFound),
         (file("empty.mp4", b""), Reason::CorruptStream),

@@ -3,7 +3,9 @@
 use gstreamer_rtsp_server::gst_rtsp::RTSPAuthMethod;
 
 use super::{
-    rtsp_server::{Behaviour, BlackHole, PASSWORD, Server, USER, closed_port, listener, refusing},
+    rtsp_server::{
+        Behaviour, BlackHole, PASSWORD, Server, USER, closed_port, listener, refusing, without_interleaved_packets,
+    },
     *,
 };
 use crate::observation::CaptureClock;
@@ -42,6 +44,14 @@ fn auto_takes_udp_where_tcp_is_refused() {
     assert_eq!((played.failure, played.units.len()), (None, 5));
     let refused = play(&camera(&server.uri("camera"), RtspProtocol::Tcp), Pacing::Live, &Arc::default(), 5);
     assert_eq!(reason(&refused), Some(Reason::Unsupported), "{refused:?}");
+}
+
+#[test]
+fn auto_takes_udp_where_tcp_stays_silent() {
+    let server = Server::start(H264, Behaviour::default());
+    let uri = without_interleaved_packets(&server);
+    let played = play(&camera(&uri, RtspProtocol::Auto), Pacing::Live, &Arc::default(), 5);
+    assert_eq!((played.failure, played.units.len()), (None, 5));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread::JoinHandle,
 };
 
@@ -161,6 +161,41 @@ pub(super) fn refusing(status: &'static str) -> String {
                     break;
                 }
             }
+        }
+    });
+    format!("rtsp://{address}/camera")
+}
+
+/// Stands before `server` and lets no interleaved packet through to the client, as some firewalls do.
+pub(super) fn without_interleaved_packets(server: &Server) -> String {
+    let upstream = SocketAddr::from(([127, 0, 0, 1], server.port));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut camera = TcpStream::connect(upstream).unwrap();
+            let (mut requests, mut to_camera) = (client.try_clone().unwrap(), camera.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut requests, &mut to_camera);
+                let _ = to_camera.shutdown(Shutdown::Both);
+            });
+            std::thread::spawn(move || {
+                let mut first = [0];
+                while camera.read_exact(&mut first).is_ok() {
+                    // RFC 2326, section 10.12: `$`, the channel, two bytes of length, the packet.
+                    if first == *b"$" {
+                        let mut header = [0; 3];
+                        if camera.read_exact(&mut header).is_err() {
+                            break;
+                        }
+                        let length = u64::from(u16::from_be_bytes([header[1], header[2]]));
+                        let _ = std::io::copy(&mut (&mut camera).take(length), &mut std::io::sink());
+                    } else if client.write_all(&first).is_err() {
+                        break;
+                    }
+                }
+                let _ = client.shutdown(Shutdown::Both);
+            });
         }
     });
     format!("rtsp://{address}/camera")

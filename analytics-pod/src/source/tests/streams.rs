@@ -119,6 +119,27 @@ fn a_sender_that_goes_away_is_noticed() {
 }
 
 #[test]
+fn another_codec_in_the_same_stream_ends_the_attempt() {
+    let port = free_port();
+    let send = |encoder| {
+        Some(Sender::start(&format!("{encoder} ! mpegtsmux alignment=7 ! udpsink host=127.0.0.1 port={port}")))
+    };
+    let mut sender = send(H264);
+    let mut units = open(&input(&format!("udp://127.0.0.1:{port}")), Pacing::Live, &Arc::default()).unwrap();
+    while !matches!(units.next(PATIENCE).unwrap(), Next::Unit(_)) {}
+    drop(sender.take());
+    let _sender = send(H265);
+    let failure = loop {
+        match units.next(PATIENCE) {
+            Ok(Next::Idle) => panic!("nothing tells of the change"),
+            Ok(_) => {}
+            Err(failure) => break failure,
+        }
+    };
+    assert!(matches!(failure.reason, Reason::CorruptStream | Reason::StreamEnded), "{failure}");
+}
+
+#[test]
 fn what_does_not_come_says_why() {
     let port = free_port();
     let _sender = Sender::start(&format!(

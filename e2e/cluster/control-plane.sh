@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# A Kubernetes control plane on loopback, without root and without nodes (kwok plays them): etcd, API server, controller
+# manager, scheduler, kwok. Usage: e2e/cluster/control-plane.sh FOLDER
+# FOLDER must be empty; it gets the data, a log of each program, and `kubeconfig`. Prints `ready` once the API server is,
+# and runs until its standard input ends or it is interrupted; then everything that it started has ended too.
+set -euo pipefail
+
+folder=${1:?usage: control-plane.sh FOLDER}
+mkdir -p "$folder"
+folder=$(realpath "$folder")
+here=$(dirname "$(realpath "$0")")
+tools=$("$here/../../scripts/cluster-tools.sh" etcd kube-apiserver kube-controller-manager kube-scheduler kwok)
+
+started=()
+# The API server is ended before etcd: without it, it waits for a minute.
+finish() {
+    trap '' INT TERM
+    for ((i = ${#started[@]} - 1; i >= 0; i--)); do
+        kill "${started[i]}" 2>/dev/null || continue
+        for _ in {1..50}; do
+            kill -0 "${started[i]}" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "${started[i]}" 2>/dev/null || true
+        wait "${started[i]}" 2>/dev/null || true
+    done
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# start PROGRAM FLAG…
+start() {
+    "$tools/$1" "${@:2}" >"$folder/$1.log" 2>&1 </dev/null &
+    started+=($!)
+}
+
+free_port() {
+    local port
+    while port=$(shuf -n 1 -i 20000-32000) && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+    echo "$port"
+}
+
+# await WHAT PROGRAM COMMAND…
+await() {
+    for _ in {1..300}; do
+        "${@:3}" >/dev/null 2>&1 && return
+        if ! kill -0 "${started[-1]}" 2>/dev/null; then
+            echo "control-plane: $2 has ended; its last words:" >&2
+            tail -n 5 "$folder/$2.log" >&2
+            exit 1
+        fi
+        sleep 0.2
+    done
+    echo "control-plane: $1 is not ready after 60 s; see $folder/$2.log" >&2
+    exit 1
+}
+
+etcd_port=$(free_port)
+api_port=$(free_port)
+server=https://127.0.0.1:$api_port
+token=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+
+(
+    umask 077
+    echo "$token,admin,admin,system:masters" >"$folder/tokens.csv"
+    openssl genrsa -out "$folder/service-account.key" 2048 2>/dev/null
+    openssl rsa -in "$folder/service-account.key" -pubout -out "$folder/service-account.pub" 2>/dev/null
+    openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -subj /CN=vision-test-cluster \
+        -keyout "$folder/ca.key" -out "$folder/ca.crt" 2>/dev/null
+    openssl req -newkey rsa:2048 -nodes -subj /CN=kube-apiserver \
+        -keyout "$folder/apiserver.key" -out "$folder/apiserver.csr" 2>/dev/null
+    openssl x509 -req -days 36500 -in "$folder/apiserver.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
+        -extfile <(echo "subjectAltName=IP:127.0.0.1,IP:10.96.0.1,DNS:localhost,DNS:kubernetes.default.svc") \
+        -out "$folder/apiserver.crt" 2>/dev/null
+    cat >"$folder/kubeconfig" <<EOF
+apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: "$server", certificate-authority: "$folder/ca.crt"}}]
+users: [{name: admin, user: {token: "$token"}}]
+contexts: [{name: test, context: {cluster: test, user: admin}}]
+current-context: test
+EOF
+)
+
+start etcd --data-dir "$folder/etcd" --unsafe-no-fsync --log-level warn \
+    --listen-client-urls "http://127.0.0.1:$etcd_port" --advertise-client-urls "http://127.0.0.1:$etcd_port" \
+    --listen-peer-urls http://127.0.0.1:0
+
+start kube-apiserver --etcd-servers "http://127.0.0.1:$etcd_port" \
+    --bind-address 127.0.0.1 --secure-port "$api_port" --advertise-address 127.0.0.1 --endpoint-reconciler-type none \
+    --tls-cert-file "$folder/apiserver.crt" --tls-private-key-file "$folder/apiserver.key" \
+    --client-ca-file "$folder/ca.crt" --token-auth-file "$folder/tokens.csv" \
+    --authorization-mode RBAC,Node --allow-privileged --service-cluster-ip-range 10.96.0.0/16 \
+    --service-account-issuer "$server" \
+    --service-account-key-file "$folder/service-account.pub" \
+    --service-account-signing-key-file "$folder/service-account.key"
+await "the API server" kube-apiserver \
+    curl -fsS --cacert "$folder/ca.crt" -H "Authorization: Bearer $token" "$server/readyz"
+
+start kube-controller-manager --kubeconfig "$folder/kubeconfig" --leader-elect=false --secure-port 0 \
+    --service-account-private-key-file "$folder/service-account.key" --root-ca-file "$folder/ca.crt" \
+    --use-service-account-credentials
+start kube-scheduler --kubeconfig "$folder/kubeconfig" --leader-elect=false --secure-port 0
+start kwok --kubeconfig "$folder/kubeconfig" --manage-all-nodes --server-address 127.0.0.1:0
+
+echo ready
+cat >/dev/null
