@@ -1,8 +1,10 @@
 # `make demo` and `make test` are the two commands to begin with; `make help` lists the others.
 
 DURATION ?=
+HOURS ?=
+CYCLES ?=
 
-.PHONY: help setup build demo test bench api-test audit crds
+.PHONY: help setup build demo test bench api-test soak coverage audit crds
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +27,15 @@ bench: build ## Measures the pod against its targets and its peers (DURATION=600
 api-test: build ## Holds the API against its description (DURATION=500 requests an operation for the long form)
 	@e2e/api/run.sh $(DURATION)
 
+soak: build ## Watches failing cameras (HOURS=1, fractions too), adds and removes sources (CYCLES=2000)
+	@cargo build --release --locked -p soak
+	@target/release/soak $(if $(HOURS),--hours $(HOURS)) $(if $(CYCLES),--cycles $(CYCLES))
+
+coverage: setup ## Tests' coverage of lines by room; fails where it is too low
+	@scripts/coverage.sh
+
 audit: setup ## Checks the dependencies against the RustSec advisories (needs the network)
-	@"$$(scripts/tools.sh)/cargo-deny" check
+	@"$$(scripts/tools.sh cargo-deny)/cargo-deny" check
 
 crds: ## Writes the resources' YAML anew from the Rust types
 	@cargo run --quiet -p operator -- crds > crds/generated/vision-operator.dev.yaml

@@ -18,7 +18,7 @@ step "licences, bans and sources of the dependencies"
 # The build fetched what this platform needs; the licence check reads the
 # crates of every platform in the lock file.
 cargo fetch --quiet --locked
-"$(scripts/tools.sh)/cargo-deny" --offline check --hide-inclusion-graph bans licenses sources
+"$(scripts/tools.sh cargo-deny)/cargo-deny" --offline check --hide-inclusion-graph bans licenses sources
 
 step "tests"
 status=0

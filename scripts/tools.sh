@@ -1,15 +1,30 @@
 #!/usr/bin/env bash
-# Builds the pinned cargo tools that `make test` uses into .cache/tools, once, and prints that folder.
+# Builds the pinned cargo tools that are named into .cache/tools, once, and prints the folder of their programs.
+# Usage: scripts/tools.sh cargo-deny|cargo-llvm-cov…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-deny_version=0.20.2
 root="$PWD/.cache/tools"
 
-if [ "$("$root/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny_version" ]; then
-    echo "tools: building cargo-deny $deny_version (a few minutes, once)" >&2
-    cargo install --quiet --locked --debug --no-default-features --root "$root" \
-        --target-dir "$root/target" "cargo-deny@$deny_version" >&2
-    rm -rf "$root/target"
-fi
+# Usage: provide TOOL VERSION SUBCOMMAND [OPTIONS OF cargo install…]
+provide() {
+    local tool=$1 version=$2 subcommand=$3
+    shift 3
+    if [ "$("$root/bin/$tool" $subcommand --version 2>/dev/null)" != "$tool $version" ]; then
+        echo "tools: building $tool $version (a few minutes, once)" >&2
+        cargo install --quiet --locked --debug --root "$root" --target-dir "$root/target" "$@" "$tool@$version" >&2
+        rm -rf "$root/target"
+    fi
+}
+
+for tool in "$@"; do
+    case $tool in
+        cargo-deny) provide cargo-deny 0.20.2 "" --no-default-features ;;
+        cargo-llvm-cov) provide cargo-llvm-cov 0.9.1 llvm-cov ;;
+        *)
+            echo "tools: there is no $tool here" >&2
+            exit 2
+            ;;
+    esac
+done
 echo "$root/bin"

@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use crds::Duration as ManifestDuration;
 use serde_json::{Value, json};
 
 use crate::config::{Flag, Inputs};
@@ -44,6 +45,12 @@ pub enum Command {
     Detect(DetectArgs),
     /// Checks manifests, models, programs and libraries, and says what to do about what is missing.
     Check(CheckArgs),
+    /// Asks a running pod how it does.
+    ///
+    /// The exit code is 0 where it is healthy, 1 degraded (some sources do not do what is asked), 2 unhealthy (none does,
+    /// or the pod is starting or ending), 3 where nobody answers. With `--live` 0 or 1, for the health check of a
+    /// container, which is not to be restarted for its cameras' sake.
+    Health(HealthArgs),
     /// Measures what this machine can do, against simulated cameras or given URIs.
     Bench(BenchArgs),
     /// Prints the schema of configuration files, or the configuration that a run would have.
@@ -195,6 +202,7 @@ impl Cli {
             Command::Config { what: ConfigCommand::Schema }
             | Command::Detect(_)
             | Command::Check(_)
+            | Command::Health(_)
             | Command::Bench(_) => {
                 let is_log = |name: &str| name.starts_with("VISION_LOG_") || name == "RUST_LOG";
                 let environment = environment.into_iter().filter(|(name, _)| is_log(name)).collect();
@@ -229,13 +237,13 @@ pub struct RunArgs {
     #[arg(long)]
     pub require_detections: bool,
 
-    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage and hang,
-    /// in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
+    /// Watch simulated cameras instead, let them die, stall, fall silent, refuse, demand a login, send garbage, hang
+    /// and crash, in an order drawn from this seed, and report what recovered and how fast. Fails unless everything did.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["files", "uris", "view", "outputs"])]
     pub chaos: Option<u64>,
 
     /// How many times a simulated camera fails; each kind of fault comes equally often.
-    #[arg(long, value_name = "COUNT", default_value_t = 14, requires = "chaos",
+    #[arg(long, value_name = "COUNT", default_value_t = 16, requires = "chaos",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub chaos_faults: u32,
 
@@ -294,6 +302,35 @@ pub struct CheckArgs {
     pub self_test: bool,
 
     /// How to print the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Where the pod listens. Of one that listens everywhere (0.0.0.0) the loopback address is asked.
+    #[arg(long, env = "VISION_LISTEN", default_value = "127.0.0.1:8080", value_parser = host_and_port,
+        value_name = "HOST:PORT")]
+    pub address: String,
+
+    /// Tell of each source and model: state, frame rate, last frame, latency, last error.
+    #[arg(long)]
+    pub detailed: bool,
+
+    /// Ask only whether the pod answers, whatever its sources do; the exit code is 0 or 1.
+    #[arg(long, conflicts_with = "detailed")]
+    pub live: bool,
+
+    /// How long an answer is waited for.
+    #[arg(long, value_parser = duration, default_value = "5s", value_name = "DURATION")]
+    pub timeout: Duration,
+
+    /// The pod's token; `--detailed` needs it where the pod has one.
+    #[arg(long, env = "VISION_API_TOKEN_FILE", value_name = "FILE")]
+    pub api_token_file: Option<PathBuf>,
+
+    /// How to print the answer.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
 }
@@ -369,6 +406,17 @@ pub struct BenchArgs {
     pub compare: Option<PathBuf>,
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<ManifestDuration>().map(Duration::from).map_err(|error| error.to_string())
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let usable = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<u16>().is_ok_and(|port| port > 0) && url::Host::parse(host).is_ok());
+    if usable { Ok(text.to_owned()) } else { Err(format!("`{text}` is not HOST:PORT, like 127.0.0.1:8080")) }
+}
+
 fn probability(text: &str) -> Result<f32, String> {
     text.parse()
         .ok()
@@ -392,5 +440,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pods_address_has_a_host_and_a_port() {
+        for good in ["127.0.0.1:8080", "[::1]:8080", "pod.vision.svc:8080"] {
+            assert_eq!(host_and_port(good), Ok(good.to_owned()));
+        }
+        for wrong in ["", "8080", "pod", "pod:", "pod:0", "pod:99999", "http://pod:8080", "user:pw@pod:8080"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -5,11 +5,15 @@ use std::process::ExitCode;
 use analytics_pod::{
     cli::{Cli, Command},
     commands::{
-        StopRequest, bench, check, config, detect,
+        StopRequest, bench, check, config, detect, health,
         run::{self, RunContext},
     },
     config::Inputs,
-    telemetry::logging::{self, LogSettings},
+    heap,
+    telemetry::{
+        gstreamer_log,
+        logging::{self, LogSettings},
+    },
 };
 use clap::Parser;
 
@@ -17,6 +21,7 @@ use clap::Parser;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    heap::limit_arenas();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,
@@ -28,25 +33,30 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if let Command::Config { what } = &cli.command {
-        return Ok(config::config(what, cli)?);
+    match &cli.command {
+        // Asked every few seconds by a container's runtime: no log of its own, which would be the pod's, and no media.
+        Command::Health(args) => return Ok(health::health(args)),
+        Command::Config { what } => return Ok(config::config(what, cli)?),
+        _ => {}
     }
     let inputs = cli.inputs(Inputs::process_environment());
     let effective = inputs.read()?;
     let log = &effective.config.log;
     let answers_and_ends = !matches!(cli.command, Command::Run(_));
+    let is_default = effective.is_default("log.level");
+    let mut level = if answers_and_ends && is_default { logging::PROBLEMS.to_owned() } else { log.level.clone() };
+    if is_default && gstreamer_log::is_asked_for() {
+        // Who sets GST_DEBUG wants to see what it gives.
+        level.push_str(",gstreamer=trace");
+    }
     let (logs, level) = logging::init(&LogSettings {
-        level: if answers_and_ends && effective.is_default("log.level") {
-            logging::PROBLEMS.to_owned()
-        } else {
-            log.level.clone()
-        },
+        level,
         format: log.format,
         file: log.file.clone(),
         rotation: log.rotation.into(),
     })?;
+    gstreamer_log::bridge_gstreamer();
     gstreamer::init()?;
-    logging::bridge_gstreamer();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(execute(cli, RunContext { inputs, effective, logs, level }));
     // A blocking call that has not come back (a model's download, say) must not hold up the exit.
@@ -59,6 +69,7 @@ async fn execute(cli: &Cli, context: RunContext) -> Result<ExitCode, Box<dyn std
     match &cli.command {
         Command::Run(args) => Ok(run::run(args, &stop, context).await?),
         Command::Detect(args) => Ok(tokio::task::block_in_place(|| detect::detect(args, &stop))?),
+        Command::Health(args) => Ok(health::health(args)),
         Command::Check(args) => Ok(tokio::task::block_in_place(|| check::check(args))?),
         Command::Bench(args) => Ok(bench::bench(args, &stop).await?),
         Command::Config { what } => Ok(config::config(what, cli)?),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use analytics_pod::{
-    assign::{DesiredModel, DesiredSource, DesiredState, ModelKey},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState, ModelKey},
     engine::native::{NativeEngine, NativeSettings},
     model::OpenOptions,
     observation::{Observation, SourceKey},
@@ -80,7 +80,7 @@ impl Watched {
             models: OpenOptions::default(),
         })
         .unwrap();
-        pod.apply(desired);
+        pod.apply(desired, &Causes::default());
         let telemetry = telemetry.source(&key).unwrap();
         Self { pod, telemetry, observations }
     }
@@ -155,7 +155,7 @@ async fn a_fallback_takes_over_and_gives_back() {
     watched.pod.shut_down().await;
 }
 
-/// `run --chaos`, each fault once: seen in time, named as it should be, overcome. `VISION_TEST_CHAOS_FAULTS=140` is the
+/// `run --chaos`, each fault once: seen in time, named as it should be, overcome. `VISION_TEST_CHAOS_FAULTS=160` is the
 /// long form, each fault 20 times.
 #[test]
 fn every_fault_is_seen_named_and_overcome() {
@@ -164,7 +164,7 @@ fn every_fault_is_seen_named_and_overcome() {
         let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "camera-simulator"]).status().unwrap();
         assert!(built.success());
     }
-    let faults = env::var("VISION_TEST_CHAOS_FAULTS").unwrap_or_else(|_| "7".to_owned());
+    let faults = env::var("VISION_TEST_CHAOS_FAULTS").unwrap_or_else(|_| "8".to_owned());
     let run = Command::new(pod)
         .args(["run", "--chaos", "4", "--chaos-faults", &faults, "--chaos-report", "json"])
         .output()

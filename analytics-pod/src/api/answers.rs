@@ -152,6 +152,10 @@ pub struct SourceStatus {
     /// Capture to publication, once something was published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
+    /// The `X-Request-Id` of the last request that made or changed it, and took effect; its frames carry it too, as
+    /// `metadata.requestId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_request_id: Option<String>,
 }
 
 /// What a source does.
@@ -413,6 +417,7 @@ fn source_status(telemetry: &StreamTelemetry) -> SourceStatus {
         resolution: format.as_ref().map(|format| Resolution { width: format.width, height: format.height }),
         codec: format.map(|format| Arc::clone(&format.codec)),
         latency_ms: latency(telemetry),
+        last_request_id: telemetry.request().map(|request| request.to_string()),
     }
 }
 

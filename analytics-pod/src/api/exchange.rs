@@ -16,18 +16,18 @@ use super::{
     problem::Failure,
     routes::{Found, Method, Target, find, is_guarded},
 };
+use crate::request_id::RequestId;
 
 /// What is read, and thrown away, of one that is too long: who is still sending does not hear the answer.
 const MAX_DISCARDED: usize = 16 << 20;
-
-/// The longest correlation id that is taken over.
-const MAX_REQUEST_ID: usize = 128;
 
 /// The header of the correlation id, in both directions.
 const REQUEST_ID: &str = "x-request-id";
 
 /// A request that is known to make sense so far.
 pub(super) struct Request {
+    /// What it is known by from here on.
+    pub(super) id: RequestId,
     pub(super) target: Target,
     pub(super) method: Method,
     /// The name in the path.
@@ -64,8 +64,8 @@ impl Answer {
         }
     }
 
-    fn failure(failure: &Failure, request_id: &str) -> Self {
-        let mut answer = Self::typed(failure.status, "application/problem+json", &failure.problem(request_id));
+    fn failure(failure: &Failure, request_id: &RequestId) -> Self {
+        let mut answer = Self::typed(failure.status, "application/problem+json", &failure.problem(request_id.as_str()));
         answer.headers.clone_from(&failure.headers);
         answer
     }
@@ -98,7 +98,8 @@ async fn exchange<B: Buf>(
 ) -> Response<Vec<u8>> {
     let began = Instant::now();
     let request_id = request_id(headers);
-    let answered = match understand((services, is_loopback), method, path, query, headers, body).await {
+    let understood = understand((services, is_loopback), request_id.clone(), method, path, query, headers, body);
+    let answered = match understood.await {
         Ok(request) => handlers::answer(services, request).await,
         Err(failure) => Err(failure),
     };
@@ -108,7 +109,8 @@ async fn exchange<B: Buf>(
 }
 
 /// Changes and what fails are told; that somebody looks is no event.
-fn log(request_id: &str, method: &str, path: &str, answer: &Answer, began: Instant) {
+fn log(request_id: &RequestId, method: &str, path: &str, answer: &Answer, began: Instant) {
+    let request_id = request_id.as_str();
     let (status, bytes, elapsed_ms) = (answer.status.as_u16(), answer.body.len(), began.elapsed().as_secs_f64() * 1e3);
     // Of a path only what a name may hold is shown: anything may be in it.
     let path: String = path.chars().filter(|c| c.is_ascii_alphanumeric() || "/-._{}".contains(*c)).take(300).collect();
@@ -121,7 +123,7 @@ fn log(request_id: &str, method: &str, path: &str, answer: &Answer, began: Insta
     }
 }
 
-fn respond(answer: Answer, request_id: &str) -> Response<Vec<u8>> {
+fn respond(answer: Answer, request_id: &RequestId) -> Response<Vec<u8>> {
     let Answer { status, content_type, headers, body } = answer;
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -138,24 +140,21 @@ fn respond(answer: Answer, request_id: &str) -> Response<Vec<u8>> {
             fields.insert(name, value);
         }
     }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         fields.insert(REQUEST_ID, value);
     }
     response
 }
 
 /// The sender's own id where it has one that may stand in a log, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let usable = |id: &&str| {
-        (1..=MAX_REQUEST_ID).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-    };
-    given.filter(usable).map_or_else(|| format!("{:032x}", rand::random::<u128>()), str::to_owned)
+    given.and_then(RequestId::given).unwrap_or_else(RequestId::random)
 }
 
 async fn understand<B: Buf>(
     (services, is_loopback): (&Services, bool),
+    id: RequestId,
     method: &str,
     path: &str,
     query: &str,
@@ -188,7 +187,7 @@ async fn understand<B: Buf>(
     };
     let namespace = namespace(query)?;
     let body = if method.has_body() { document(method, headers, body, services.max_body).await? } else { Value::Null };
-    Ok(Request { target, method, name, namespace, body })
+    Ok(Request { id, target, method, name, namespace, body })
 }
 
 /// The namespace that a query names, if any.

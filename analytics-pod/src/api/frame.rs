@@ -3,6 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use tokio::sync::Semaphore;
+use tracing::debug;
 use warp::http::StatusCode;
 
 use super::{
@@ -11,7 +12,10 @@ use super::{
     exchange::Answer,
     problem::Failure,
 };
-use crate::observation::SourceKey;
+use crate::{
+    observation::{Observation, SourceKey},
+    request_id::RequestId,
+};
 
 /// How long a frame is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,17 +26,23 @@ const RETRY_SECONDS: &str = "5";
 /// JPEGs that are made at the same time: each costs what detecting would use.
 static ENCODERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
-pub(super) async fn answer(services: &Services, source: &Source, key: &SourceKey) -> Result<Answer, Failure> {
+pub(super) async fn answer(
+    services: &Services,
+    request: &RequestId,
+    source: &Source,
+    key: &SourceKey,
+) -> Result<Answer, Failure> {
     let state = source.status.state;
     let is_coming = matches!(state, SourceState::Streaming | SourceState::Connecting | SourceState::Idle);
     let frame = if is_coming { services.frames.next(key, PATIENCE).await } else { None };
     let Some(frame) = frame else { return Err(none(source)) };
+    let Observation { epoch, session, frame: number, capture_time: time, .. } = frame.observation;
+    debug!(source = %key, epoch, session, frame = number, request_id = request.as_str(), "frame handed out");
     let failed = |why: &str| {
         let detail = format!("the picture cannot be made: {why}");
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no-picture", "There is no picture", detail)
     };
     let _turn = ENCODERS.acquire().await.map_err(|_| failed("the pod is ending"))?;
-    let (number, time) = (frame.observation.frame, frame.observation.capture_time);
     let jpeg = tokio::task::spawn_blocking(move || frame.to_jpeg()).await;
     let jpeg = jpeg.map_err(|_| failed("a fault of this program"))?.map_err(|error| failed(&error.to_string()))?;
     let mut answer = Answer::new(StatusCode::OK, "image/jpeg", jpeg);

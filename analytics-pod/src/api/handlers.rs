@@ -23,6 +23,7 @@ use crate::{
         rest::{ChangeError, Registry, Snapshot},
     },
     observation::{DEFAULT_NAMESPACE, SourceKey},
+    request_id::RequestId,
     telemetry::{encode_metrics, memory, memory_limit, process_cpu},
 };
 
@@ -103,13 +104,10 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
         (Target::Startup, _) => Ok(probe(services.health.is_started(), "models are being opened")),
         (Target::Ready, _) => Ok(probe(services.health.is_ready(), "starting or ending")),
         (Target::Health, _) => Ok(health(services)),
-        (Target::Metrics, _) => Ok(match encode_metrics(&services.telemetry) {
-            Ok(text) => Answer::new(StatusCode::OK, METRICS_TYPE, text),
-            Err(error) => Answer::new(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
-        }),
+        (Target::Metrics, _) => metrics(services).await,
         (Target::Docs, _) => Ok(openapi::page()),
         (Target::Document, _) => Ok(Answer::json(StatusCode::OK, &*openapi::document(&services.metrics_path))),
-        (Target::Frame, _) => frame::answer(services, &source(services, &source_key)?, &source_key).await,
+        (Target::Frame, _) => frame::answer(services, &request.id, &source(services, &source_key)?, &source_key).await,
         (Target::Status, _) => Ok(Answer::json(StatusCode::OK, &status(services))),
         (Target::Config | Target::ConfigDetection, _) => config::answer(services, request).await,
         (Target::Sources, Method::Post) => create_source(services, request).await,
@@ -124,13 +122,14 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
         }
         (Target::Source, Method::Delete) => {
             let key = source_key.clone();
-            change(services, move |registry| registry.delete_source(&key)).await?;
+            change(services, request.id, move |registry, id| registry.delete_source(id, &key)).await?;
             Ok(Answer::new(StatusCode::NO_CONTENT, TEXT, ""))
         }
         (Target::Source, method @ (Method::Put | Method::Patch)) => {
             let key = source_key.clone();
             let patch = method == Method::Patch;
-            change(services, move |registry| registry.change_source(&key, &request.body, patch)).await?;
+            let body = request.body;
+            change(services, request.id, move |registry, id| registry.change_source(id, &key, &body, patch)).await?;
             Ok(Answer::json(StatusCode::OK, &source(services, &source_key)?))
         }
         (Target::Models, Method::Post) => create_model(services, request).await,
@@ -143,12 +142,13 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
         }
         (Target::Model, Method::Delete) => {
             let key = model_key.clone();
-            change(services, move |registry| registry.delete_model(&key)).await?;
+            change(services, request.id, move |registry, id| registry.delete_model(id, &key)).await?;
             Ok(Answer::new(StatusCode::NO_CONTENT, TEXT, ""))
         }
         (Target::Model, Method::Put) => {
             let key = model_key.clone();
-            change(services, move |registry| registry.replace_model(&key, &request.body)).await?;
+            let body = request.body;
+            change(services, request.id, move |registry, id| registry.replace_model(id, &key, &body)).await?;
             Ok(Answer::json(StatusCode::OK, &model(services, &model_key)?))
         }
         (Target::Model, _) => Ok(Answer::json(StatusCode::OK, &model(services, &model_key)?)),
@@ -158,6 +158,18 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
 fn probe(good: bool, otherwise: &str) -> Answer {
     let (text, status) = if good { ("ok", StatusCode::OK) } else { (otherwise, StatusCode::SERVICE_UNAVAILABLE) };
     Answer::new(status, TEXT, format!("{text}\n"))
+}
+
+/// The kernel and a GPU's driver may take their time.
+async fn metrics(services: &Services) -> Answered {
+    let telemetry = Arc::clone(&services.telemetry);
+    let encoded = tokio::task::spawn_blocking(move || encode_metrics(&telemetry)).await;
+    let failed = |why: String| Answer::new(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{why}\n"));
+    Ok(match encoded {
+        Ok(Ok(text)) => Answer::new(StatusCode::OK, METRICS_TYPE, text),
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(_) => failed("a fault of this program; its log says more".to_owned()),
+    })
 }
 
 fn health(services: &Services) -> Answer {
@@ -172,6 +184,8 @@ fn health(services: &Services) -> Answer {
 fn status(services: &Services) -> PodStatus {
     let sources = sources(services);
     let in_state = |state: SourceState| sources.iter().filter(|source| source.status.state == state).count();
+    // The sum of nothing is -0.0.
+    let in_all = |figure: fn(&Source) -> f64| sources.iter().map(figure).fold(0.0, |sum, figure| sum + figure);
     let limit_bytes = memory_limit();
     PodStatus {
         version: env!("CARGO_PKG_VERSION"),
@@ -184,8 +198,8 @@ fn status(services: &Services) -> PodStatus {
             disabled: in_state(SourceState::Disabled),
         },
         models: services.registry.snapshot().merged.models.len(),
-        received_fps: sources.iter().map(|source| source.status.received_fps).sum(),
-        processed_fps: sources.iter().map(|source| source.status.processed_fps).sum(),
+        received_fps: in_all(|source| source.status.received_fps),
+        processed_fps: in_all(|source| source.status.processed_fps),
         cores: services.cores,
         cpu_seconds: process_cpu().as_secs_f64(),
         memory: memory().ok().map(|memory| MemoryUse {
@@ -224,7 +238,7 @@ fn model(services: &Services, key: &ModelKey) -> Result<answers::ModelAnswer, Fa
 }
 
 async fn create_source(services: &Services, request: Request) -> Answered {
-    let made = change(services, move |registry| registry.create_source(&request.body)).await?;
+    let made = change(services, request.id, move |registry, id| registry.create_source(id, &request.body)).await?;
     let source = source(services, &made.key)?;
     let location = format!("/api/v1/sources/{}{}", made.key.name, query_of(&made.key.namespace));
     let created = SourceCreated { status: "created", source_id: Arc::clone(&made.key.name), source };
@@ -234,7 +248,7 @@ async fn create_source(services: &Services, request: Request) -> Answered {
 }
 
 async fn create_model(services: &Services, request: Request) -> Answered {
-    let made = change(services, move |registry| registry.create_model(&request.body)).await?;
+    let made = change(services, request.id, move |registry, id| registry.create_model(id, &request.body)).await?;
     let model = model(services, &made.key)?;
     let location = format!("/api/v1/models/{}{}", made.key.name, query_of(&made.key.namespace));
     let created = ModelCreated { status: "created", model_id: Arc::clone(&made.key.name), model };
@@ -250,10 +264,11 @@ fn query_of(namespace: &str) -> String {
 /// Changes are written to the disk, which may take its time.
 async fn change<T: Send + 'static>(
     services: &Services,
-    what: impl FnOnce(&Registry) -> Result<T, ChangeError> + Send + 'static,
+    id: RequestId,
+    what: impl FnOnce(&Registry, &RequestId) -> Result<T, ChangeError> + Send + 'static,
 ) -> Result<T, Failure> {
     let registry = Arc::clone(&services.registry);
-    blocking(move || what(&registry)).await
+    blocking(move || what(&registry, &id)).await
 }
 
 /// Runs what may wait for the disk.

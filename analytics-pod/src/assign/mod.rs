@@ -4,6 +4,7 @@
 //! change. Both give a [`DesiredState`], in which no reference is left to look up, and
 //! [`DesiredState::changes_from`] tells what is to do to get there.
 
+mod causes;
 mod command_line;
 mod desired;
 pub(crate) mod document;
@@ -17,6 +18,7 @@ pub(crate) mod strict;
 mod tests;
 mod watch;
 
+pub use causes::Causes;
 pub use command_line::from_uris;
 pub use desired::{
     ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest, ModelKey,

@@ -192,7 +192,8 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     let view = view(args.view, &config, &telemetry, logs)?;
     // Before the state is read, so that no change falls between the two.
     let changes = registry.changes();
-    pod.apply(registry.snapshot().merged.state.clone());
+    let (snapshot, causes) = registry.take_changes();
+    pod.apply(snapshot.merged.state.clone(), &causes);
     health.set_started();
 
     let control = Control { store: &store, registry: &registry, hangups };
@@ -292,7 +293,10 @@ async fn follow(
                 // A change by request may be on its way to the disk.
                 tokio::task::block_in_place(|| registry.declare(loaded.state));
             }
-            Ok(()) = changes.changed() => pod.apply(registry.snapshot().merged.state.clone()),
+            Ok(()) = changes.changed() => {
+                let (snapshot, causes) = registry.take_changes();
+                pod.apply(snapshot.merged.state.clone(), &causes);
+            }
             () = sleep(FINISHED_POLL), if named_model.is_some() => {
                 if pod.is_finished() {
                     return Ok(());

@@ -63,6 +63,7 @@ pub(super) struct Cameras {
     /// Names and URIs, in order.
     pub(super) uris: Vec<(String, String)>,
     agent: ureq::Agent,
+    settings: CameraSettings,
     /// The process is stopped.
     hangs: bool,
 }
@@ -86,13 +87,18 @@ impl Cameras {
     /// Starts what is asked for and waits until the cameras can be reached. Scenes that were never drawn before are
     /// drawn and encoded first, which the program tells on standard error.
     pub(super) fn start(settings: &CameraSettings) -> Result<Self, CameraError> {
+        Self::start_at(settings, 0)
+    }
+
+    /// As [`Self::start`], with the first camera at `port` and the others behind it; 0: at any.
+    fn start_at(settings: &CameraSettings, port: u16) -> Result<Self, CameraError> {
         let path = env::current_exe().map_or_else(|_| PathBuf::from(PROGRAM), |own| own.with_file_name(PROGRAM));
         let codec = match settings.codec {
             Codec::H264 => "h264",
             Codec::H265 => "h265",
         };
         let mut program = Command::new(&path)
-            .args(["--cameras", &settings.count.to_string(), "--base-port", "0", "--exit-with-parent"])
+            .args(["--cameras", &settings.count.to_string(), "--base-port", &port.to_string(), "--exit-with-parent"])
             .args(["--resolution", &format!("{}x{}", settings.resolution.0, settings.resolution.1)])
             .args(["--fps", &settings.fps.to_string(), "--codec", codec, "--bframes", &settings.bframes.to_string()])
             .stdin(Stdio::piped())
@@ -117,7 +123,7 @@ impl Cameras {
         };
         let agent = ureq::Agent::config_builder().timeout_global(Some(CONTROL_TIMEOUT)).build().into();
         let uris = cameras.into_iter().map(|camera| (camera.name, camera.uri)).collect();
-        Ok(Self { program, control, uris, agent, hangs: false })
+        Ok(Self { program, control, uris, agent, settings: *settings, hangs: false })
     }
 
     /// The last `count` sendings of each camera, by its name.
@@ -150,6 +156,18 @@ impl Cameras {
             Some(Err(error)) => return Err(CameraError::Signal(error.into())),
             None => return Err(CameraError::Signal(io::Error::other("it has no process id"))),
         }
+        Ok(())
+    }
+
+    /// Kills the process, as the loss of the host does.
+    pub(super) fn kill(&mut self) -> Result<(), CameraError> {
+        self.program.kill().and_then(|()| self.program.wait()).map(drop).map_err(CameraError::Signal)
+    }
+
+    /// Starts the process again where it was; of a single camera.
+    pub(super) fn revive(&mut self) -> Result<(), CameraError> {
+        let port = self.uris.first().and_then(|(_, uri)| url::Url::parse(uri).ok()?.port());
+        *self = Self::start_at(&self.settings, port.unwrap_or_default())?;
         Ok(())
     }
 }

@@ -106,6 +106,24 @@ pub enum ModelError {
     },
 }
 
+impl ModelError {
+    /// The kind of failure as a stable word.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Runtime(_) => "RuntimeUnavailable",
+            Self::UnknownModel { .. } | Self::UnknownBuiltin { .. } => "Unknown",
+            Self::File { .. } => "FileUnusable",
+            Self::WrongDigest { .. } => "WrongDigest",
+            Self::Fetch { .. } => "FetchFailed",
+            Self::NotOnnx { .. } => "NotOnnx",
+            Self::Unclear { .. } => "Unclear",
+            Self::Refused { .. } => "Refused",
+            Self::Inference { .. } => "InferenceFailed",
+        }
+    }
+}
+
 impl From<super::session::InferenceError> for ModelError {
     fn from(error: super::session::InferenceError) -> Self {
         Self::Inference { model: error.model, message: error.message }

@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    assign::{ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
+    assign::{Causes, ChangedSource, DesiredSource, DesiredState, RecoveryPolicy},
     engine::{Attempt, DetectionSettings, Engine, FrameTap, InferredFrame},
+    heap::Release,
     model::{Model, OpenOptions},
     observation::{SourceKey, StreamIdentity},
+    request_id::RequestId,
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
     source::{
         Failure, Pacing, Reason, printable_uri,
@@ -65,6 +67,7 @@ pub struct Pod {
     running: BTreeMap<SourceKey, Running>,
     /// Sources that were removed and have not ended yet.
     ending: BTreeMap<SourceKey, JoinHandle<()>>,
+    memory: Release,
     /// When this pod began; see [`StreamIdentity::epoch`].
     epoch: u64,
     /// The last [`StreamIdentity::session`] that was given out.
@@ -101,8 +104,8 @@ impl Pod {
             engine,
             pacing,
             tap,
+            models: Models::new(models, Arc::clone(telemetry.models())),
             telemetry,
-            models: Models::new(models),
             requests,
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,
@@ -110,6 +113,7 @@ impl Pod {
             desired: DesiredState::default(),
             running: BTreeMap::new(),
             ending: BTreeMap::new(),
+            memory: Release::default(),
             epoch: now,
             session: now,
         })
@@ -117,29 +121,39 @@ impl Pod {
 
     /// Starts, changes and ends sources so that what runs is what is `desired`. Sources that do not change are not
     /// touched; one of which only what is detected, or with which model, changes keeps its connection. Does not wait
-    /// for sources to end: one that hangs holds up no other.
+    /// for sources to end: one that hangs holds up no other. What follows from a change is known by the request that it
+    /// is `caused` by.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub fn apply(&mut self, desired: DesiredState) {
+    pub fn apply(&mut self, desired: DesiredState, caused: &Causes) {
         let changes = desired.changes_from(&self.desired);
         self.ending.retain(|_, ending| !ending.is_finished());
-        self.models.apply(&desired.models);
+        self.models.apply(&desired.models, caused);
+        if desired.models != self.desired.models {
+            self.memory.soon();
+        }
         for key in &changes.removed {
-            self.remove(key);
+            self.remove(key, caused.sources.get(key));
         }
         for ChangedSource { source, parts } in changes.changed {
+            let request = caused.of_source(&source.key, &source.model);
             if parts.connection || parts.recovery {
-                self.remove(&source.key);
-                self.add(source);
+                self.remove(&source.key, request);
+                self.add(source, request);
             } else if let Some(running) = self.running.get(&source.key) {
-                info!(source = %source.key, model = %source.model, "source changed; its connection stays");
+                let request_id = request.map(RequestId::as_str);
+                info!(source = %source.key, model = %source.model, request_id, "source changed; its connection stays");
+                if let (Some(request), Some(telemetry)) = (request, self.telemetry.source(&source.key)) {
+                    telemetry.set_request(Some(request.clone()));
+                }
                 let model = self.models.watch(&source.model);
                 running.task_of.send_replace(Task { desired: source, model });
             }
         }
         for source in changes.added {
-            self.add(source);
+            let request = caused.of_source(&source.key, &source.model);
+            self.add(source, request);
         }
         self.desired = desired;
     }
@@ -201,10 +215,12 @@ impl Pod {
         ended.await.unwrap_or_default()
     }
 
-    fn add(&mut self, source: Arc<DesiredSource>) {
+    fn add(&mut self, source: Arc<DesiredSource>, request: Option<&RequestId>) {
         let key = source.key.clone();
-        info!(source = %key, uri = %printable_uri(&source.input.uri), model = %source.model, "source added");
+        let request_id = request.map(RequestId::as_str);
+        info!(source = %key, uri = %printable_uri(&source.input.uri), model = %source.model, request_id, "source added");
         let telemetry = self.telemetry.add_source(&key);
+        telemetry.set_request(request.cloned());
         // Frames are numbered anew, so this is another publishing run.
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         self.session = now.max(self.session + 1);
@@ -221,6 +237,7 @@ impl Pod {
             frames: self.frames.clone(),
             published: self.published.clone(),
             telemetry,
+            memory: self.memory.clone(),
             cancel: cancel.clone(),
         };
         let predecessor = self.ending.remove(&key);
@@ -234,11 +251,12 @@ impl Pod {
         self.running.insert(key, Running { task_of, cancel, task });
     }
 
-    fn remove(&mut self, key: &SourceKey) {
+    fn remove(&mut self, key: &SourceKey, request: Option<&RequestId>) {
         let Some(running) = self.running.remove(key) else { return };
         running.cancel.cancel();
         self.telemetry.remove_source(key);
-        let (key, published) = (key.clone(), self.published.clone());
+        let (key, published, request) = (key.clone(), self.published.clone(), request.cloned());
+        let memory = self.memory.clone();
         let ending = tokio::spawn({
             let key = key.clone();
             async move {
@@ -246,7 +264,8 @@ impl Pod {
                     warn!(source = %key, %error, "a supervisor has failed");
                 }
                 published.remove(&key);
-                info!(source = %key, "source removed");
+                memory.soon();
+                info!(source = %key, request_id = request.as_ref().map(RequestId::as_str), "source removed");
             }
         });
         self.ending.insert(key, ending);
@@ -263,6 +282,7 @@ struct Supervised {
     frames: Sender<InferredFrame>,
     published: Sources,
     telemetry: Arc<StreamTelemetry>,
+    memory: Release,
     cancel: CancellationToken,
 }
 
@@ -278,6 +298,8 @@ impl Supervised {
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
         let attempt = |input, events| {
+            // The attempt before, if any, has let go of its pipeline.
+            self.memory.soon();
             ready(Ok(Attempt {
                 stream: Arc::clone(&self.stream),
                 input,
@@ -312,7 +334,12 @@ impl Supervised {
             }
             // A model that cannot be opened is reported where it is opened; the source keeps the one it has.
             if let Some(opened) = &models.borrow_and_update().ready {
-                model.store(Arc::clone(opened));
+                let before = model.swap(Arc::clone(opened));
+                if !Arc::ptr_eq(&before, opened) {
+                    let (request, info) = (self.telemetry.request(), opened.info());
+                    let request_id = request.as_deref().map(RequestId::as_str);
+                    info!(source = %self.stream.key, model = %info.name, digest = %info.digest, request_id, "model switched");
+                }
             }
             settings.store(Arc::new(self.settings(&told.borrow().desired, &model.load())));
         }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use crds::DetectionModel;
@@ -11,8 +12,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use tracing::{error, info};
 
 use crate::{
-    assign::{DesiredModel, ModelKey},
+    assign::{Causes, DesiredModel, ModelKey},
     model::{Model, ModelError, ModelSpec, OpenOptions},
+    request_id::RequestId,
+    telemetry::ModelTelemetry,
 };
 
 /// Opens `desired`, fetching it first where it must be.
@@ -39,6 +42,7 @@ pub struct ModelState {
 pub struct Models {
     entries: Arc<Mutex<BTreeMap<ModelKey, Entry>>>,
     options: Arc<OpenOptions>,
+    telemetry: Arc<ModelTelemetry>,
 }
 
 #[derive(Default)]
@@ -49,9 +53,9 @@ struct Entry {
 }
 
 impl Models {
-    /// None so far; they will be opened with `options`.
-    pub(super) fn new(options: OpenOptions) -> Self {
-        Self { entries: Arc::default(), options: Arc::new(options) }
+    /// None so far; they will be opened with `options`, and what becomes of them is counted in `telemetry`.
+    pub(super) fn new(options: OpenOptions, telemetry: Arc<ModelTelemetry>) -> Self {
+        Self { entries: Arc::default(), options: Arc::new(options), telemetry }
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<ModelKey, Entry>> {
@@ -59,9 +63,11 @@ impl Models {
     }
 
     /// Opens what is new or changed. A model that is no longer desired is closed when its last source has let go.
-    pub(super) fn apply(&self, desired: &BTreeMap<ModelKey, Arc<DesiredModel>>) {
+    pub(super) fn apply(&self, desired: &BTreeMap<ModelKey, Arc<DesiredModel>>, causes: &Causes) {
         let mut entries = self.entries();
         entries.retain(|key, entry| desired.contains_key(key) || entry.state.receiver_count() > 0);
+        let open = |key: &ModelKey| Some(Arc::clone(entries.get(key)?.state.borrow().ready.as_ref()?.info()));
+        self.telemetry.keep(&desired.keys().map(|key| (key.clone(), open(key))).collect());
         for (key, model) in desired {
             let entry = entries.entry(key.clone()).or_default();
             if entry.desired.as_ref() != Some(model) {
@@ -69,8 +75,10 @@ impl Models {
                 if let Some(task) = entry.task.take() {
                     task.abort();
                 }
-                entry.task =
-                    Some(tokio::spawn(open(Arc::clone(model), Arc::clone(&self.options), entry.state.clone())));
+                let (options, telemetry) = (Arc::clone(&self.options), Arc::clone(&self.telemetry));
+                let request = causes.of_model(key).cloned();
+                let loading = load(Arc::clone(model), options, entry.state.clone(), telemetry, request);
+                entry.task = Some(tokio::spawn(loading));
             }
         }
     }
@@ -102,17 +110,27 @@ impl Models {
     }
 }
 
-async fn open(desired: Arc<DesiredModel>, options: Arc<OpenOptions>, state: watch::Sender<ModelState>) {
-    let name = desired.key.clone();
-    let failure = match tokio::task::spawn_blocking(move || open_model(&desired, &options)).await {
+async fn load(
+    desired: Arc<DesiredModel>,
+    options: Arc<OpenOptions>,
+    state: watch::Sender<ModelState>,
+    telemetry: Arc<ModelTelemetry>,
+    request: Option<RequestId>,
+) {
+    let (key, began) = (desired.key.clone(), Instant::now());
+    let request_id = request.as_ref().map(RequestId::as_str);
+    let (failure, reason) = match tokio::task::spawn_blocking(move || open_model(&desired, &options)).await {
         Ok(Ok(model)) => {
-            info!(model = %name, digest = %model.info().digest, "model ready");
+            let (digest, load_ms) = (&model.info().digest, began.elapsed().as_secs_f64() * 1e3);
+            info!(model = %key, %digest, load_ms, request_id, "model ready");
+            telemetry.count_loaded(&key, model.info(), began.elapsed());
             state.send_replace(ModelState { ready: Some(model), failure: None });
             return;
         }
-        Ok(Err(failure)) => failure.to_string(),
-        Err(failure) => failure.to_string(),
+        Ok(Err(failure)) => (failure.to_string(), failure.reason()),
+        Err(failure) => (failure.to_string(), "Fault"),
     };
-    error!(model = %name, "{failure}");
+    error!(model = %key, reason, request_id, "{failure}");
+    telemetry.count_failed(&key, reason);
     state.send_modify(|state| state.failure = Some(failure.into()));
 }

@@ -12,13 +12,14 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Receiver;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tracing::{debug, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::{Refused, Sink, SinkError};
 use crate::{
     engine::InferredFrame,
     model::ModelInfo,
     observation::{Detection, ModelReference, Observation, SourceKey, StreamIdentity, TrackedObject},
+    request_id::RequestId,
     telemetry::{DropReason, Stage, thread_cpu},
     track::{self, Tracker},
 };
@@ -81,7 +82,7 @@ impl Publisher {
     /// then on and the others go on.
     pub fn spawn(frames: Receiver<InferredFrame>, sources: Sources, sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
         let (failed, failures) = watch::channel(Vec::new());
-        let worker = Worker { sources, sinks, trackers: HashMap::new(), known: None, failed };
+        let worker = Worker { sources, sinks, trackers: HashMap::new(), sessions: HashMap::new(), known: None, failed };
         let thread = thread::Builder::new().name("publish".to_owned()).spawn(move || worker.run(&frames))?;
         Ok(Self { thread, failures })
     }
@@ -113,7 +114,9 @@ struct Worker {
     sources: Sources,
     sinks: Vec<Box<dyn Sink>>,
     trackers: HashMap<SourceKey, Tracked>,
-    /// The set of sources that `trackers` was last cleaned by.
+    /// The session that was last published of each source.
+    sessions: HashMap<SourceKey, u64>,
+    /// The set of sources that `trackers` and `sessions` were last cleaned by.
     known: Option<Arc<HashMap<SourceKey, SourceOutput>>>,
     failed: watch::Sender<Vec<SinkError>>,
 }
@@ -135,6 +138,7 @@ impl Worker {
         let sources = self.sources.0.load_full();
         if !self.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &sources)) {
             self.trackers.retain(|key, _| sources.contains_key(key));
+            self.sessions.retain(|key, _| sources.contains_key(key));
             self.known = Some(Arc::clone(&sources));
         }
         let telemetry = Arc::clone(&frame.telemetry);
@@ -151,8 +155,14 @@ impl Worker {
         let captured = frame.captured.time;
         let published = Timestamp::now();
         telemetry.set_model(&frame.model);
-        telemetry.count_objects(frame.detections.iter().map(|detection| detection.class));
-        let observation = observe(frame, ids, output.file.clone(), published);
+        telemetry.count_objects(frame.detections.iter().map(|detection| (detection.class, detection.confidence)));
+        let request = telemetry.request();
+        let request = request.as_deref().map(RequestId::as_str);
+        self.tell_first(&frame, request);
+        let mut observation = observe(frame, ids, output.file.clone(), published);
+        if let Some(request) = request {
+            observation.metadata.insert("requestId".to_owned(), request.into());
+        }
         if self.hand_out(&observation) {
             // The camera's clock may be ahead of this one.
             let latency = Duration::try_from(published.duration_since(captured)).unwrap_or_default();
@@ -165,10 +175,22 @@ impl Worker {
             source = %observation.source,
             namespace = %observation.namespace,
             epoch = observation.epoch,
+            session = observation.session,
             frame = observation.frame,
             objects = observation.objects.len(),
+            request_id = request,
             "published"
         );
+    }
+
+    /// The first frame of a session is where the way from a request ends: it is told.
+    fn tell_first(&mut self, frame: &InferredFrame, request_id: Option<&str>) {
+        let StreamIdentity { key, epoch, session } = &*frame.stream;
+        if self.sessions.get(key) == Some(session) {
+            return;
+        }
+        self.sessions.insert(key.clone(), *session);
+        info!(source = %key, epoch, session, frame = frame.number, model = %frame.model.name, request_id, "first frame");
     }
 
     fn track(&mut self, settings: &track::Settings, frame: &InferredFrame) -> Vec<Option<u64>> {

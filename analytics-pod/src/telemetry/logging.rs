@@ -7,13 +7,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use gstreamer as gst;
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
     registry::LookupSpan, reload, util::SubscriberInitExt as _,
 };
 
-use super::redact;
+use super::log_file::LogFile;
 use crate::{
     config::LogFormat,
     rotating_file::{RotatingFile, Rotation},
@@ -34,6 +33,9 @@ pub struct LogSettings {
     /// How that file is rotated.
     pub rotation: Rotation,
 }
+
+/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries.
+const HELD_BACK: [&str; 2] = ["ureq=info", "ureq_proto=info"];
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
@@ -70,8 +72,14 @@ impl LogLevel {
     /// # Errors
     /// Where it cannot be read; what was logged before still is.
     pub fn set(&self, level: &str) -> Result<(), LoggingError> {
-        (self.0)(EnvFilter::try_new(level)?).map_err(|_| LoggingError::Ended)
+        (self.0)(filter(level)?).map_err(|_| LoggingError::Ended)
     }
+}
+
+/// Lets `level` through, but for what is held back.
+fn filter(level: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(level)?;
+    HELD_BACK.iter().try_fold(filter, |filter, held| Ok(filter.add_directive(held.parse()?)))
 }
 
 /// Starts logging: to standard error, and into the file where there is one.
@@ -82,7 +90,7 @@ impl LogLevel {
 /// # Errors
 /// Why it cannot start.
 pub fn init(settings: &LogSettings) -> Result<(LogLines, LogLevel), LoggingError> {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&settings.level)?);
+    let (filter, handle) = reload::Layer::new(filter(&settings.level)?);
     let lines = LogLines::default();
     let people = match settings.format {
         LogFormat::Auto => io::stderr().is_terminal(),
@@ -91,7 +99,10 @@ pub fn init(settings: &LogSettings) -> Result<(LogLines, LogLevel), LoggingError
     };
     let file = settings.file.as_deref().map(|path| {
         let failed = |source| LoggingError::File { path: path.to_owned(), source };
-        RotatingFile::open(path, settings.rotation).map(|file| json(Mutex::new(file)).boxed()).map_err(failed)
+        let file = RotatingFile::open(path, settings.rotation).map_err(failed)?;
+        Ok::<_, LoggingError>(
+            json(Mutex::new(LogFile::new(path.to_owned(), file, lines.make_writer(), people))).boxed(),
+        )
     });
     let file = file.transpose()?;
     layered(lines.clone(), people).with(file).with(filter).try_init().map_err(|_| LoggingError::Twice)?;
@@ -117,24 +128,6 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     tracing_subscriber::fmt::layer().with_writer(writer).json().flatten_event(true).with_current_span(false)
-}
-
-/// Makes `GStreamer`'s warnings and errors lines of this log, without credentials. Where `GST_DEBUG` is set, its user
-/// wants `GStreamer`'s own output and gets it unchanged. Call it once, after `gst::init`.
-pub fn bridge_gstreamer() {
-    if std::env::var_os("GST_DEBUG").is_some() {
-        return;
-    }
-    gst::log::remove_default_log_function();
-    gst::log::set_default_threshold(gst::DebugLevel::Warning);
-    gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
-        // GStreamer's "errors" are an element's view of its own trouble; whether the source fails for it is told by
-        // the supervisor.
-        if let (gst::DebugLevel::Error | gst::DebugLevel::Warning, Some(text)) = (level, message.get()) {
-            let element = object.map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(target: "gstreamer", category = category.name(), element, "{}", redact(&text));
-        }
-    });
 }
 
 /// Writes log lines to standard error, or holds the last ones while another writer has the terminal.
@@ -205,7 +198,10 @@ impl io::Write for LineWriter {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use gstreamer as gst;
+
     use super::*;
+    use crate::telemetry::gstreamer_log::bridge_gstreamer;
 
     #[test]
     fn the_last_lines_are_held() {
@@ -240,10 +236,12 @@ mod tests {
         let category = gst::DebugCategory::new("redactiontest", gst::DebugColorFlags::empty(), None);
         tracing::subscriber::with_default(layered(lines.clone(), true), || {
             gst::warning!(category, "no answer from rtsp://admin:secret@camera/main?token=t0ken");
+            gst::warning!(category, "srt, passphrase=(string)\"correct horse\", user-pw=secret");
             gst::info!(category, "not a warning");
         });
         let text = lines.last(10).join("\n");
         assert!(text.contains("no answer from rtsp://camera/main"), "{text}");
+        assert!(text.contains("passphrase=… user-pw=…"), "{text}");
         assert!(!text.contains("secret") && !text.contains("t0ken") && !text.contains("not a warning"), "{text}");
     }
 }

@@ -1,21 +1,31 @@
 //! What happened to every frame: counters that the hot path touches without locks, read by metrics, the live view and
 //! the benchmark.
 
+mod cgroup;
 mod classes;
+mod confidence;
 mod exposition;
+mod gpus;
+pub mod gstreamer_log;
+mod log_file;
 pub mod logging;
+mod models;
 mod process;
 mod rate;
 mod redact;
 mod registry;
 mod stream;
+mod words;
 
+pub use cgroup::{ControlGroup, memory_limit};
 pub use classes::ClassCount;
 pub use exposition::{EncodeError, encode_metrics};
-pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, memory_limit, process_cpu, thread_cpu};
+pub use models::ModelTelemetry;
+pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, open_files, process_cpu, thread_cpu, threads};
 pub use redact::redact;
 pub use registry::Telemetry;
-pub use stream::{DropReason, Stage, StreamState, StreamTelemetry, VideoFormat};
+pub use stream::{StreamTelemetry, VideoFormat};
+pub use words::{DropReason, Stage, StreamState};
 
 #[cfg(test)]
 pub(crate) mod test_support {

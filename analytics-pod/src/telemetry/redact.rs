@@ -1,15 +1,39 @@
 //! Takes credentials out of other people's messages.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
-/// `text` without the user info and query of every URI in it, and without what follows an `Authorization:` header on
-/// its line. Where a URI is ambiguous (an `@` behind a `?`) all of it but the scheme goes.
+use regex::Regex;
+
+/// What is assigned to a word for a secret, as `GStreamer` writes its structures: `passphrase=(string)"…"`.
+static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
+    let secret = "pass-?phrase|password|passwd|pwd|secret|token|user-pw|proxy-pw|streamid";
+    let value = r#"(?:\(\w+\)\s*)?(?:"(?:[^"\\]|\\.)*"|[^\s;,]+)"#;
+    // The pattern is constant.
+    Regex::new(&format!(r"(?i)\b({secret})\s*=\s*{value}[;,]*")).unwrap_or_else(|error| unreachable!("{error}"))
+});
+
+/// A path with a query, as a request's first line has it.
+static QUERY: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(/[^\s?"'<>]*)\?[^\s"'<>]+"#).unwrap_or_else(|error| unreachable!("{error}")));
+
+/// `text` without the user info and query of every URI in it, without the query of every other path, without what is assigned to a word for a secret
+/// (`password=…`), and without what follows an `Authorization` header on its line. Where a URI is ambiguous (an `@`
+/// behind a `?`) all of it but the scheme goes.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let text = redact_uris(text);
-    match redact_authorization(&text) {
+    let text = match redact_authorization(&text) {
         Some(redacted) => Cow::Owned(redacted),
         None => text,
+    };
+    let text = replaced(text, &QUERY, "$1?…");
+    replaced(text, &ASSIGNMENT, "$1=…")
+}
+
+fn replaced<'a>(text: Cow<'a, str>, pattern: &Regex, by: &str) -> Cow<'a, str> {
+    match pattern.replace_all(&text, by) {
+        Cow::Owned(redacted) => Cow::Owned(redacted),
+        Cow::Borrowed(_) => text,
     }
 }
 
@@ -34,18 +58,20 @@ fn redact_uris(text: &str) -> Cow<'_, str> {
     Cow::Owned(redacted)
 }
 
+/// A header is written `Authorization: …` or, by those who take messages apart, `'Authorization', value: '…'`.
 fn redact_authorization(text: &str) -> Option<String> {
-    const HEADER: &str = "authorization:";
-    let lower = text.to_ascii_lowercase();
-    if !lower.contains(HEADER) {
+    const HEADER: &str = "authorization";
+    if !text.to_ascii_lowercase().contains(HEADER) {
         return None;
     }
     let mut redacted = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        match line.to_ascii_lowercase().find(HEADER) {
-            Some(at) => {
-                redacted.push_str(&line[..at + HEADER.len()]);
-                redacted.push_str(" …");
+        let lower = line.to_ascii_lowercase();
+        let is_header = |end: &usize| line[*end..].starts_with([':', '\'', '"', '=', ',']);
+        match lower.match_indices(HEADER).map(|(at, header)| at + header.len()).find(is_header) {
+            Some(end) => {
+                redacted.push_str(&line[..end]);
+                redacted.push_str(": …");
                 redacted.push_str(if line.ends_with('\n') { "\n" } else { "" });
             }
             None => redacted.push_str(line),
@@ -70,6 +96,13 @@ mod tests {
             ("rtsp://h/p?password=a@b", "rtsp://…"),
             ("GET /\nAuthorization: Basic YWRtaW46cHc=\nAccept: *", "GET /\nAuthorization: …\nAccept: *"),
             ("authorization: Digest x", "authorization: …"),
+            ("   key: 'Authorization', value: 'Basic YTpi'", "   key: 'Authorization: …"),
+            ("\"proxy-authorization\": \"Bearer x\"", "\"proxy-authorization: …"),
+            ("authorization failed: no such user", "authorization failed: no such user"),
+            (r#"srt, passphrase=(string)"a \"b c", latency=(int)125;"#, "srt, passphrase=… latency=(int)125;"),
+            ("> GET /clip.mp4?key=k&x=%20y HTTP/1.1", "> GET /clip.mp4?… HTTP/1.1"),
+            ("is it there? yes/no? no", "is it there? yes/no? no"),
+            ("user-id=u user-pw = pw retries=3", "user-id=u user-pw=… retries=3"),
         ] {
             assert_eq!(redact(text), expected);
         }

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::StreamTelemetry;
+use super::{StreamTelemetry, gpus::GpuMonitor, models::ModelTelemetry};
 use crate::observation::SourceKey;
 
 /// The pod's counters. Sources come and go; the set that [`Self::sources`] returns is a consistent picture of one
@@ -17,18 +17,25 @@ use crate::observation::SourceKey;
 pub struct Telemetry {
     started: Instant,
     sources: ArcSwap<BTreeMap<SourceKey, Arc<StreamTelemetry>>>,
+    models: Arc<ModelTelemetry>,
+    gpus: GpuMonitor,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { started: Instant::now(), sources: ArcSwap::default() }
+        Self {
+            started: Instant::now(),
+            sources: ArcSwap::default(),
+            models: Arc::default(),
+            gpus: GpuMonitor::default(),
+        }
     }
 }
 
 impl Telemetry {
     /// The counters of `key`, from 0 if the pod does not have it yet.
     pub fn add_source(&self, key: &SourceKey) -> Arc<StreamTelemetry> {
-        let fresh = Arc::new(StreamTelemetry::default());
+        let fresh = Arc::new(StreamTelemetry::new(key, Arc::clone(&self.models)));
         self.sources.rcu(|sources| {
             let mut sources = BTreeMap::clone(sources);
             sources.entry(key.clone()).or_insert_with(|| Arc::clone(&fresh));
@@ -56,6 +63,17 @@ impl Telemetry {
     #[must_use]
     pub fn sources(&self) -> Arc<BTreeMap<SourceKey, Arc<StreamTelemetry>>> {
         self.sources.load_full()
+    }
+
+    /// What became of the models.
+    #[must_use]
+    pub const fn models(&self) -> &Arc<ModelTelemetry> {
+        &self.models
+    }
+
+    /// The machine's GPUs.
+    pub(super) const fn gpus(&self) -> &GpuMonitor {
+        &self.gpus
     }
 
     /// Time since the pod began.

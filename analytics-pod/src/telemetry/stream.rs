@@ -15,150 +15,17 @@ use jiff::Timestamp;
 
 use super::{
     classes::{ClassCount, ClassCounters},
+    models::ModelTelemetry,
     rate::RateMeter,
+    words::{DropReason, Stage, StreamState},
 };
 use crate::{
+    assign::ModelKey,
     model::ModelInfo,
+    observation::{DEFAULT_NAMESPACE, SourceKey},
+    request_id::RequestId,
     source::{Failure, Reason},
 };
-
-/// Why a received access unit did not become an observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(usize)]
-pub enum DropReason {
-    /// The queue before the decoder held a second of video; skipped to the next key frame.
-    QueueOverflow,
-    /// Nothing refers to it and the asked rate does not need it: not decoded.
-    NotReferenced,
-    /// Decoded because others refer to it, but not due at the asked rate.
-    NotDue,
-    /// A newer frame took its place before the detector was free.
-    Superseded,
-    /// The decoder gave no picture for it.
-    Undecodable,
-    /// It waited for a key frame after a loss or at the start.
-    AwaitingKeyFrame,
-    /// The model's run failed.
-    InferenceFailed,
-    /// The outputs were slower than the frames.
-    OutputOverflow,
-    /// The attempt ended while it was on its way.
-    Stopped,
-}
-
-impl DropReason {
-    /// Every reason, in the order of their counters.
-    pub const ALL: [Self; 9] = [
-        Self::QueueOverflow,
-        Self::NotReferenced,
-        Self::NotDue,
-        Self::Superseded,
-        Self::Undecodable,
-        Self::AwaitingKeyFrame,
-        Self::InferenceFailed,
-        Self::OutputOverflow,
-        Self::Stopped,
-    ];
-
-    /// The word in metrics and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueOverflow => "QueueOverflow",
-            Self::NotReferenced => "NotReferenced",
-            Self::NotDue => "NotDue",
-            Self::Superseded => "Superseded",
-            Self::Undecodable => "Undecodable",
-            Self::AwaitingKeyFrame => "AwaitingKeyFrame",
-            Self::InferenceFailed => "InferenceFailed",
-            Self::OutputOverflow => "OutputOverflow",
-            Self::Stopped => "Stopped",
-        }
-    }
-
-    /// Whether the frame was left out because nobody asked for it, not because the pod was too slow.
-    #[must_use]
-    pub const fn is_by_request(self) -> bool {
-        matches!(self, Self::NotReferenced | Self::NotDue)
-    }
-}
-
-/// A part of the work on a frame whose time is accounted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(usize)]
-pub enum Stage {
-    /// Access unit → picture (CPU time of the decoding thread).
-    Decode,
-    /// Picture → input tensor (CPU time).
-    Convert,
-    /// From the decoded picture in its slot to a worker taking it (elapsed time; costs no CPU).
-    Wait,
-    /// The model's run (CPU time of the process that the run accounts for).
-    Infer,
-    /// Output tensors → detections (CPU time).
-    PostProcess,
-    /// Detections → tracks (CPU time).
-    Track,
-    /// Tracks → published line (CPU time).
-    Publish,
-}
-
-impl Stage {
-    /// Every stage, in the order of the work.
-    pub const ALL: [Self; 7] =
-        [Self::Decode, Self::Convert, Self::Wait, Self::Infer, Self::PostProcess, Self::Track, Self::Publish];
-
-    /// The word in metrics and reports.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Convert => "convert",
-            Self::Wait => "wait",
-            Self::Infer => "infer",
-            Self::PostProcess => "post-process",
-            Self::Track => "track",
-            Self::Publish => "publish",
-        }
-    }
-}
-
-/// Where the supervisor of a source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum StreamState {
-    /// Not started yet, or disabled.
-    Idle,
-    /// An attempt is under way and no frame has come.
-    Connecting,
-    /// Frames come.
-    Streaming,
-    /// No frame for the stall timeout.
-    Stalled,
-    /// Waiting before the next attempt.
-    Backoff,
-    /// Ended for good: a file that played once, or `recovery.maxAttempts` reached.
-    Ended,
-}
-
-impl StreamState {
-    /// Every state, in the order of its number.
-    pub const ALL: [Self; 6] =
-        [Self::Idle, Self::Connecting, Self::Streaming, Self::Stalled, Self::Backoff, Self::Ended];
-
-    /// The word in metrics, status and the live view.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "Idle",
-            Self::Connecting => "Connecting",
-            Self::Streaming => "Streaming",
-            Self::Stalled => "Stalled",
-            Self::Backoff => "Backoff",
-            Self::Ended => "Ended",
-        }
-    }
-}
 
 /// What is known of the pictures of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +60,10 @@ pub struct StreamTelemetry {
     consecutive_failures: AtomicU64,
     failures: Mutex<BTreeMap<Reason, u64>>,
     classes: ArcSwapOption<ClassCounters>,
+    /// That of the source, and so of its model.
+    namespace: Arc<str>,
+    models: Arc<ModelTelemetry>,
+    request: ArcSwapOption<RequestId>,
     created: Instant,
     received_rate: RateMeter,
     processed_rate: RateMeter,
@@ -227,6 +98,9 @@ impl Default for StreamTelemetry {
             consecutive_failures: AtomicU64::new(0),
             failures: Mutex::default(),
             classes: ArcSwapOption::empty(),
+            namespace: DEFAULT_NAMESPACE.into(),
+            models: Arc::default(),
+            request: ArcSwapOption::empty(),
             created: Instant::now(),
             received_rate: RateMeter::default(),
             processed_rate: RateMeter::default(),
@@ -238,6 +112,22 @@ impl Default for StreamTelemetry {
 }
 
 impl StreamTelemetry {
+    /// Of the source `key`, whose objects are also counted in `models`.
+    pub(super) fn new(key: &SourceKey, models: Arc<ModelTelemetry>) -> Self {
+        Self { namespace: Arc::clone(&key.namespace), models, ..Self::default() }
+    }
+
+    /// The last request that made or changed the source; what follows from it is known by this id.
+    pub fn set_request(&self, request: Option<RequestId>) {
+        self.request.store(request.map(Arc::new));
+    }
+
+    /// The last request that made or changed the source; `None` where no request did.
+    #[must_use]
+    pub fn request(&self) -> Option<Arc<RequestId>> {
+        self.request.load_full()
+    }
+
     /// The supervisor's state changes.
     pub fn set_state(&self, state: StreamState) {
         self.state.store(state as u8, Relaxed);
@@ -382,7 +272,8 @@ impl StreamTelemetry {
         if current.as_ref().is_some_and(|counters| Arc::ptr_eq(counters.model(), model)) {
             return;
         }
-        self.classes.store(Some(Arc::new(ClassCounters::new(model, current.as_deref()))));
+        let confidences = self.models.confidences(&ModelKey::new(&self.namespace, &model.name), &model.labels);
+        self.classes.store(Some(Arc::new(ClassCounters::new(model, confidences, current.as_deref()))));
     }
 
     /// What detected the last published frame, once there is one.
@@ -391,10 +282,10 @@ impl StreamTelemetry {
         self.classes.load().as_ref().map(|counters| Arc::clone(counters.model()))
     }
 
-    /// The objects of a published frame, by class of the model of [`Self::set_model`].
-    pub fn count_objects(&self, classes: impl Iterator<Item = u32>) {
+    /// The objects of a published frame: class of the model of [`Self::set_model`], and confidence.
+    pub fn count_objects(&self, objects: impl Iterator<Item = (u32, f32)>) {
         if let Some(counters) = self.classes.load().as_ref() {
-            counters.count(classes);
+            counters.count(objects);
         }
     }
 

@@ -291,7 +291,7 @@ mod tests {
         stream.set_last_failure(Failure::new(Reason::NotFound, "the camera has no such path"));
         stream.set_state(StreamState::Backoff);
         stream.set_model(&model_info("starter", &["person"]));
-        stream.count_objects([0].into_iter());
+        stream.count_objects([(0, 0.9)].into_iter());
         let snapshot = sampler.sample(Instant::now());
         assert_eq!(snapshot.sources[0].reason.as_deref(), Some("NotFound: the camera has no such path"));
         assert!(snapshot.sources[0].in_view.is_empty());

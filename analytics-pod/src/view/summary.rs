@@ -175,7 +175,7 @@ mod tests {
         for _ in 0..10 {
             gate.count_received(1);
         }
-        gate.count_objects([1, 0, 0].into_iter());
+        gate.count_objects([(1, 0.9), (0, 0.9), (0, 0.9)].into_iter());
         gate.count_processed(3, Duration::from_millis(35));
         gate.count_dropped(DropReason::NotDue, 4);
         gate.count_dropped(DropReason::Superseded, 5);

@@ -1,5 +1,7 @@
 //! The real program, started for a test and ended with it.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -31,8 +33,15 @@ impl Killer {
 }
 
 fn command(state: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
+    command_within(&[], state, arguments)
+}
+
+/// The program, run by the words of `wrapper`.
+fn command_within(wrapper: &[&str], state: &Path, arguments: &[&str]) -> Command {
+    let words = [wrapper, &[env!("CARGO_BIN_EXE_analytics-pod")]].concat();
+    let mut command = Command::new(words[0]);
     command
+        .args(&words[1..])
         .args(["run", "--listen", "127.0.0.1:0", "--state-folder"])
         .arg(state)
         .args(arguments)
@@ -45,7 +54,14 @@ fn command(state: &Path, arguments: &[&str]) -> Command {
 impl PodProcess {
     /// Starts it and waits until it answers.
     pub(crate) fn start(state: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(state, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_within(&[], state, arguments)
+    }
+
+    /// As [`Self::start`], by a program that takes this one and its arguments as its own last ones and runs it in its
+    /// place.
+    pub(crate) fn start_within(wrapper: &[&str], state: &Path, arguments: &[&str]) -> Self {
+        let mut child =
+            command_within(wrapper, state, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
         let (told, address) = mpsc::channel();
@@ -73,6 +89,11 @@ impl PodProcess {
     /// Runs one that is expected to end by itself.
     pub(crate) fn run_to_end(state: &Path, arguments: &[&str]) -> Output {
         command(state, arguments).output().unwrap()
+    }
+
+    /// Where its API is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// What can end it.
@@ -104,9 +125,33 @@ impl PodProcess {
         self.log()
     }
 
+    /// `analytics-pod health` of this pod.
+    pub(crate) fn health(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
+        command.args(["health", "--address", &self.address]).args(arguments).output().unwrap()
+    }
+
     /// The status and text of an answer; `None` where the pod is gone.
     pub(crate) fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, String)> {
-        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        self.try_request_as(None, method, path, body)
+    }
+
+    /// As [`Self::send`], known by this id.
+    pub(crate) fn send_as(&self, id: &str, method: &str, path: &str, body: &Value) -> (u16, String) {
+        self.try_request_as(Some(id), method, path, Some(body)).unwrap_or_else(|| panic!("no answer: {}", self.log()))
+    }
+
+    fn try_request_as(
+        &self,
+        id: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Option<(u16, String)> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
         let answered = match body.filter(|body| !body.is_null()) {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

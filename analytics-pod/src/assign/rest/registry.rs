@@ -15,11 +15,13 @@ use super::{
 };
 use crate::{
     assign::{
+        causes::Causes,
         desired::{DesiredState, ModelKey},
         error::{Kind, ObjectId},
         strict::suggest,
     },
     observation::SourceKey,
+    request_id::RequestId,
 };
 
 /// Everything that is known at one moment.
@@ -48,6 +50,9 @@ enum Keeping {
 #[derive(Debug)]
 pub struct Registry {
     current: ArcSwap<Snapshot>,
+    /// The requests behind what was published and not yet taken; held while it is published, so that both are taken
+    /// together.
+    causes: Mutex<Causes>,
     writing: Mutex<Keeping>,
     folder: Option<Arc<std::path::Path>>,
     unreadable: Vec<Unreadable>,
@@ -82,13 +87,27 @@ impl Registry {
     ) -> Self {
         let snapshot = snapshot(Arc::new(declared), made, Arc::default());
         let current = ArcSwap::from_pointee(snapshot);
-        Self { current, writing: Mutex::new(keeping), folder, unreadable, changed: watch::Sender::new(()) }
+        Self {
+            current,
+            causes: Mutex::default(),
+            writing: Mutex::new(keeping),
+            folder,
+            unreadable,
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// What is known now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What is known now, and the requests that led here since this was last called.
+    #[must_use]
+    pub fn take_changes(&self) -> (Arc<Snapshot>, Causes) {
+        let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.snapshot(), std::mem::take(&mut causes))
     }
 
     /// Where changes are kept; `None`: nowhere.
@@ -108,7 +127,7 @@ impl Registry {
         let _writing = self.write();
         let current = self.snapshot();
         if *current.detection != defaults {
-            self.publish(Arc::clone(&current.declared), current.made.clone(), Arc::new(defaults));
+            self.publish(Arc::clone(&current.declared), current.made.clone(), Arc::new(defaults), |_| {});
         }
     }
 
@@ -138,14 +157,14 @@ impl Registry {
     pub fn declare(&self, declared: DesiredState) {
         let _writing = self.write();
         let current = self.snapshot();
-        self.publish(Arc::new(declared), current.made.clone(), Arc::clone(&current.detection));
+        self.publish(Arc::new(declared), current.made.clone(), Arc::clone(&current.detection), |_| {});
     }
 
     /// Makes a source of a request's document. Blocks until it is on the disk.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn create_source(&self, body: &Value) -> Result<Arc<MadeSource>, ChangeError> {
+    pub fn create_source(&self, request: &RequestId, body: &Value) -> Result<Arc<MadeSource>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         let (source, _) = submission::source_from(body, |namespace| current.merged.default_model(namespace))
@@ -154,33 +173,41 @@ impl Registry {
         if let Some(&origin) = current.merged.sources.get(&source.key) {
             return Err(ChangeError::Exists { id, origin });
         }
-        self.keep_source(&writing, &current, source, body)
+        self.keep_source(request, &writing, &current, source, body)
     }
 
     /// Replaces a source by a request's document, or merges the document into it. Blocks until it is on the disk.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn change_source(&self, key: &SourceKey, body: &Value, patch: bool) -> Result<Arc<MadeSource>, ChangeError> {
+    pub fn change_source(
+        &self,
+        request: &RequestId,
+        key: &SourceKey,
+        body: &Value,
+        patch: bool,
+    ) -> Result<Arc<MadeSource>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         let before = made_source(&current, key)?;
         let source = submission::replaced_source(&before, body, patch).map_err(ChangeError::Invalid)?;
-        self.keep_source(&writing, &current, source, body)
+        self.keep_source(request, &writing, &current, source, body)
     }
 
     /// Removes a source. Blocks until it is gone from the disk.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn delete_source(&self, key: &SourceKey) -> Result<(), ChangeError> {
+    pub fn delete_source(&self, request: &RequestId, key: &SourceKey) -> Result<(), ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         made_source(&current, key)?;
         folder(&writing)?.forget(&source_id(key))?;
         let mut made = current.made.clone();
         made.sources.remove(key);
-        self.publish_made(&current, made);
+        self.publish_made(&current, made, |causes| {
+            causes.sources.insert(key.clone(), request.clone());
+        });
         Ok(())
     }
 
@@ -188,7 +215,7 @@ impl Registry {
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn create_model(&self, body: &Value) -> Result<Arc<MadeModel>, ChangeError> {
+    pub fn create_model(&self, request: &RequestId, body: &Value) -> Result<Arc<MadeModel>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         let model = submission::model_from(body).map_err(ChangeError::Invalid)?;
@@ -196,26 +223,31 @@ impl Registry {
         if let Some(&origin) = current.merged.models.get(&model.key).filter(|origin| **origin != Origin::Builtin) {
             return Err(ChangeError::Exists { id: model_id(&model.key), origin });
         }
-        self.keep_model(&writing, &current, model)
+        self.keep_model(request, &writing, &current, model)
     }
 
     /// Replaces a model by a request's document. Blocks until it is on the disk.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn replace_model(&self, key: &ModelKey, body: &Value) -> Result<Arc<MadeModel>, ChangeError> {
+    pub fn replace_model(
+        &self,
+        request: &RequestId,
+        key: &ModelKey,
+        body: &Value,
+    ) -> Result<Arc<MadeModel>, ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         made_model(&current, key)?;
         let model = submission::replaced_model(key, body).map_err(ChangeError::Invalid)?;
-        self.keep_model(&writing, &current, model)
+        self.keep_model(request, &writing, &current, model)
     }
 
     /// Removes a model that no source uses. Blocks until it is gone from the disk.
     ///
     /// # Errors
     /// Why not; nothing has changed then.
-    pub fn delete_model(&self, key: &ModelKey) -> Result<(), ChangeError> {
+    pub fn delete_model(&self, request: &RequestId, key: &ModelKey) -> Result<(), ChangeError> {
         let writing = self.write();
         let current = self.snapshot();
         made_model(&current, key)?;
@@ -230,12 +262,15 @@ impl Registry {
         folder(&writing)?.forget(&model_id(key))?;
         let mut made = current.made.clone();
         made.models.remove(key);
-        self.publish_made(&current, made);
+        self.publish_made(&current, made, |causes| {
+            causes.models.insert(key.clone(), request.clone());
+        });
         Ok(())
     }
 
     fn keep_source(
         &self,
+        request: &RequestId,
         writing: &Keeping,
         current: &Snapshot,
         source: MadeSource,
@@ -263,13 +298,16 @@ impl Registry {
             folder(writing)?.keep_source(&source)?;
             let mut made = current.made.clone();
             made.sources.insert(source.key.clone(), Arc::clone(&source));
-            self.publish_made(current, made);
+            self.publish_made(current, made, |causes| {
+                causes.sources.insert(source.key.clone(), request.clone());
+            });
         }
         Ok(source)
     }
 
     fn keep_model(
         &self,
+        request: &RequestId,
         writing: &Keeping,
         current: &Snapshot,
         model: MadeModel,
@@ -278,7 +316,9 @@ impl Registry {
         folder(writing)?.keep_model(&model)?;
         let mut made = current.made.clone();
         made.models.insert(model.key.clone(), Arc::clone(&model));
-        self.publish_made(current, made);
+        self.publish_made(current, made, |causes| {
+            causes.models.insert(model.key.clone(), request.clone());
+        });
         Ok(model)
     }
 
@@ -287,12 +327,21 @@ impl Registry {
     }
 
     /// With other objects that REST made.
-    fn publish_made(&self, current: &Snapshot, made: Made) {
-        self.publish(Arc::clone(&current.declared), made, Arc::clone(&current.detection));
+    fn publish_made(&self, current: &Snapshot, made: Made, because: impl FnOnce(&mut Causes)) {
+        self.publish(Arc::clone(&current.declared), made, Arc::clone(&current.detection), because);
     }
 
-    fn publish(&self, declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>) {
+    fn publish(
+        &self,
+        declared: Arc<DesiredState>,
+        made: Made,
+        detection: Arc<Detection>,
+        because: impl FnOnce(&mut Causes),
+    ) {
+        let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
         self.current.store(Arc::new(snapshot(declared, made, detection)));
+        because(&mut causes);
+        drop(causes);
         self.changed.send_replace(());
     }
 }

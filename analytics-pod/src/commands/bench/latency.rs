@@ -10,7 +10,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use super::report::Trend;
+use crate::trend::Trend;
 
 /// Sendings of one frame number that are remembered; a latency of more loops than this is not known.
 const LOOPS_REMEMBERED: usize = 4;

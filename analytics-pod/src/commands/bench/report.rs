@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use crate::trend::Trend;
+
 /// A benchmark's figures. Its JSON form is what `--compare` reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -157,32 +159,6 @@ pub(super) struct StageFigures {
     pub(super) percent: Option<f64>,
 }
 
-/// A straight line through a series, per minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Trend {
-    pub(super) per_minute: f64,
-    pub(super) standard_error: f64,
-}
-
-impl Trend {
-    /// Least squares through `(seconds, value)` points; `None` for fewer than three or all at one time.
-    pub(super) fn through(points: &[(f64, f64)]) -> Option<Self> {
-        let count = points.len() as f64;
-        let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-        let (mean_time, mean_value) = (mean(|point| point.0), mean(|point| point.1));
-        let spread: f64 = points.iter().map(|(time, _)| (time - mean_time).powi(2)).sum();
-        if points.len() < 3 || spread == 0.0 {
-            return None;
-        }
-        let slope = points.iter().map(|(time, value)| (time - mean_time) * (value - mean_value)).sum::<f64>() / spread;
-        let residual: f64 =
-            points.iter().map(|(time, value)| (value - mean_value - slope * (time - mean_time)).powi(2)).sum();
-        let standard_error = (residual / (count - 2.0) / spread).sqrt();
-        Some(Self { per_minute: slope * 60.0, standard_error: standard_error * 60.0 })
-    }
-}
-
 impl Report {
     /// The report as tables for people.
     pub(super) fn to_table(&self) -> String {
@@ -316,8 +292,6 @@ fn row(text: &mut String, width: usize, name: &str, fps: (f64, f64), latency: Op
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use proptest::prelude::*;
-
     use super::*;
 
     fn example() -> Report {
@@ -386,21 +360,5 @@ mod tests {
     fn a_report_survives_its_json_form() {
         let json = serde_json::to_string(&example()).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), example());
-    }
-
-    proptest! {
-        #[test]
-        fn a_trend_finds_a_line(slope in -100.0..100.0_f64, start in -100.0..100.0_f64, count in 3..50_usize) {
-            let points: Vec<_> = (0..count).map(|n| (n as f64 * 10.0, start + slope * n as f64 * 10.0)).collect();
-            let trend = Trend::through(&points).unwrap();
-            prop_assert!((trend.per_minute - slope * 60.0).abs() < 1e-3);
-            prop_assert!(trend.standard_error < 1e-3);
-        }
-    }
-
-    #[test]
-    fn too_few_points_have_no_trend() {
-        assert_eq!(Trend::through(&[(0.0, 1.0), (1.0, 2.0)]), None);
-        assert_eq!(Trend::through(&[(1.0, 1.0); 5]), None);
     }
 }

@@ -16,10 +16,10 @@ use super::{
     counters::{Counters, Load},
     latency::{Latencies, Sendings},
     probe::{BarcodeProbe, FRAME_NUMBER},
-    report::{MemoryFigures, Trend},
+    report::MemoryFigures,
 };
 use crate::{
-    assign::{DesiredModel, DesiredSource, DesiredState},
+    assign::{Causes, DesiredModel, DesiredSource, DesiredState},
     commands::{StopRequest, simulator::Cameras},
     engine::{FrameTap, native::NativeEngine},
     model::OpenOptions,
@@ -28,6 +28,7 @@ use crate::{
     sink::{ChannelSink, Sink},
     source::Pacing,
     telemetry::{ProcessError, Telemetry, memory, thread_cpu},
+    trend::Trend,
 };
 
 /// How long all sources may take to flow.
@@ -113,7 +114,7 @@ impl Round<'_> {
             telemetry: Arc::clone(&telemetry),
             models: OpenOptions::default(),
         })?;
-        pod.apply(self.desired());
+        pod.apply(self.desired(), &Causes::default());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;
         if flowing.is_ok() {
             sleep(WARM_UP).await;

@@ -22,7 +22,7 @@ use super::{
     simulator::{CameraError, CameraSettings, Cameras},
 };
 use crate::{
-    assign::{self, DesiredSource, DesiredState},
+    assign::{self, Causes, DesiredSource, DesiredState},
     cli::{Codec, OutputFormat, RunArgs},
     engine::native::{NativeEngine, NativeSettings},
     model::OpenOptions,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Cameras of the process that goes on while single cameras of it fail. They share the detector with one more, whose
-/// process hangs.
+/// whole process fails.
 const CAMERAS: CameraSettings =
     CameraSettings { count: 3, resolution: (640, 360), fps: 15, codec: Codec::H264, bframes: 0 };
 
@@ -101,7 +101,7 @@ pub async fn run(args: &RunArgs, model: &str, seed: u64, stop: &StopRequest) -> 
         telemetry: Arc::clone(&telemetry),
         models: OpenOptions::default(),
     })?;
-    pod.apply(desired);
+    pod.apply(desired, &Causes::default());
     let mut director = Director { crowd, alone, keys, telemetry, record, stop: stop.clone() };
     let faults = plan::schedule(seed, args.chaos_faults, director.crowd.uris.len());
     let directed = tokio::task::spawn_blocking(move || director.direct(seed, &faults)).await;
@@ -190,7 +190,7 @@ impl Director {
     }
 
     fn suffer(&mut self, fault: Fault) -> Result<Outcome, ChaosError> {
-        let key = self.keys[if fault.kind == Kind::Hang { self.keys.len() - 1 } else { fault.camera }].clone();
+        let key = self.keys[if fault.kind.is_of_a_process() { self.keys.len() - 1 } else { fault.camera }].clone();
         let failures = |director: &Self| -> u64 {
             director.telemetry.source(&key).map_or(0, |stream| stream.failures().values().sum())
         };
@@ -230,14 +230,19 @@ impl Director {
     }
 
     fn inflict(&mut self, kind: Kind, key: &SourceKey) -> Result<(), CameraError> {
-        if kind == Kind::Hang {
-            return self.alone.hang(true);
+        match kind {
+            Kind::Hang => self.alone.hang(true),
+            Kind::Crash => self.alone.kill(),
+            _ => kind.commands().iter().try_for_each(|command| self.crowd.misbehave(&key.name, command)),
         }
-        kind.commands().iter().try_for_each(|command| self.crowd.misbehave(&key.name, command))
     }
 
     fn heal(&mut self, kind: Kind, key: &SourceKey) -> Result<(), CameraError> {
-        if kind == Kind::Hang { self.alone.hang(false) } else { self.crowd.heal(&key.name) }
+        match kind {
+            Kind::Hang => self.alone.hang(false),
+            Kind::Crash => self.alone.revive(),
+            _ => self.crowd.heal(&key.name),
+        }
     }
 
     /// Looks again and again until there is something, `timeout` has passed or somebody says stop.

@@ -23,11 +23,13 @@ pub(super) enum Kind {
     Garbage,
     /// Its process stops with every socket open.
     Hang,
+    /// Its process is killed, and later started again.
+    Crash,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Death, Self::Stall, Self::Silence, Self::Refusal, Self::Login, Self::Garbage, Self::Hang];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Death, Self::Stall, Self::Silence, Self::Refusal, Self::Login, Self::Garbage, Self::Hang, Self::Crash];
 
     /// The simulator's words for it, one after another; none for what is done to its process.
     pub(super) const fn commands(self) -> &'static [&'static str] {
@@ -39,14 +41,19 @@ impl Kind {
             Self::Refusal => &["die", "refuse"],
             Self::Login => &["demandLogin"],
             Self::Garbage => &["garbage"],
-            Self::Hang => &[],
+            Self::Hang | Self::Crash => &[],
         }
+    }
+
+    /// Whether it befalls a whole process, and with it every camera in it.
+    pub(super) const fn is_of_a_process(self) -> bool {
+        matches!(self, Self::Hang | Self::Crash)
     }
 
     /// What the pod must call it, sooner or later.
     pub(super) const fn reasons(self) -> &'static [Reason] {
         match self {
-            Self::Death | Self::Refusal => &[Reason::HostUnreachable],
+            Self::Death | Self::Refusal | Self::Crash => &[Reason::HostUnreachable],
             Self::Stall | Self::Hang => &[Reason::NoFrames],
             Self::Silence => &[Reason::Timeout],
             Self::Login => &[Reason::AuthenticationFailed],
@@ -59,7 +66,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
-    /// Which of the cameras; of no meaning for a hang, which has a camera of its own.
+    /// Which of the cameras; of no meaning where a whole process fails, which has a camera of its own.
     pub(super) camera: usize,
     /// How long it lasts at least; it also lasts until it has its name.
     pub(super) hold: Duration,
@@ -115,7 +122,7 @@ mod tests {
             prop_assert_eq!(&plan, &schedule(seed, faults, cameras));
             for kind in Kind::ALL {
                 let times = plan.iter().filter(|fault| fault.kind == kind).count();
-                prop_assert!((plan.len() / 7..=plan.len().div_ceil(7)).contains(&times));
+                prop_assert!((plan.len() / Kind::ALL.len()..=plan.len().div_ceil(Kind::ALL.len())).contains(&times));
             }
             for fault in &plan {
                 prop_assert!(fault.camera < cameras);

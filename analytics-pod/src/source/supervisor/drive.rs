@@ -20,6 +20,7 @@ use super::{
 use crate::{
     engine::{Attempt, AttemptEnd, AttemptEvent, Engine, RunningAttempt},
     observation::SourceKey,
+    request_id::RequestId,
     source::{Failure, Input, Reason},
     telemetry::{StreamState, StreamTelemetry},
 };
@@ -208,6 +209,8 @@ impl Reporter<'_> {
             return;
         }
         let source = self.key;
+        let request = self.telemetry.request();
+        let request_id = request.as_deref().map(RequestId::as_str);
         self.telemetry.set_state(state);
         match (state, machine.last_failure()) {
             (StreamState::Stalled | StreamState::Backoff, Some(failure)) => {
@@ -219,9 +222,9 @@ impl Reporter<'_> {
                 let uri = machine.uri();
                 // A camera that stays dead for the same reason is one line, not one every few seconds.
                 if self.last_failure.as_ref() == Some(failure) {
-                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, "{}", failure.message);
+                    tracing::debug!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, request_id, "{}", failure.message);
                 } else {
-                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, "{}", failure.message);
+                    tracing::warn!(%source, state = state.as_str(), reason = %failure.reason, attempts, next_uri_index = uri, request_id, "{}", failure.message);
                     self.last_failure = Some(failure.clone());
                 }
             }
@@ -229,16 +232,16 @@ impl Reporter<'_> {
                 if let Some(Outcome::GaveUp(failure)) = machine.outcome() {
                     self.telemetry.set_last_failure(failure.clone());
                     let attempts = self.telemetry.attempts();
-                    tracing::error!(%source, reason = %failure.reason, attempts, "given up: {}", failure.message);
+                    tracing::error!(%source, reason = %failure.reason, attempts, request_id, "given up: {}", failure.message);
                 } else {
-                    tracing::info!(%source, "played to its end");
+                    tracing::info!(%source, request_id, "played to its end");
                 }
             }
             (StreamState::Streaming, _) => {
                 self.last_failure = None;
-                tracing::info!(%source, uri_index = machine.uri(), "streaming");
+                tracing::info!(%source, uri_index = machine.uri(), request_id, "streaming");
             }
-            _ => tracing::debug!(%source, state = state.as_str(), "state"),
+            _ => tracing::debug!(%source, state = state.as_str(), request_id, "state"),
         }
         self.state = state;
     }

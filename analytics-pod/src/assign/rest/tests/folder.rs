@@ -14,7 +14,12 @@ use super::*;
 use crate::{
     assign::{DesiredState, ModelKey},
     observation::SourceKey,
+    request_id::RequestId,
 };
+
+fn request() -> RequestId {
+    RequestId::given("test").unwrap()
+}
 
 fn open(path: &Path) -> Registry {
     let (folder, held) = StateFolder::open(path).unwrap();
@@ -41,9 +46,9 @@ fn what_was_made_is_there_after_a_restart_and_for_its_owner_alone() {
     let long = format!("a{}", ".b".repeat(120));
     let before = {
         let registry = open(&path);
-        registry.create_source(&body("gate", 5)).unwrap();
-        registry.create_source(&body(&long, 7)).unwrap();
-        registry.create_model(&json!({"id": "cars", "source": {"builtin": "starter"}})).unwrap();
+        registry.create_source(&request(), &body("gate", 5)).unwrap();
+        registry.create_source(&request(), &body(&long, 7)).unwrap();
+        registry.create_model(&request(), &json!({"id": "cars", "source": {"builtin": "starter"}})).unwrap();
         registry.snapshot().made.clone()
     };
     assert_eq!(before.sources.len(), 2);
@@ -51,8 +56,8 @@ fn what_was_made_is_there_after_a_restart_and_for_its_owner_alone() {
     assert_eq!(registry.snapshot().made, before);
     assert_eq!(fs::metadata(file(&path, "gate")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
-    registry.delete_source(&key(&long)).unwrap();
-    registry.delete_model(&ModelKey::new("default", "cars")).unwrap();
+    registry.delete_source(&request(), &key(&long)).unwrap();
+    registry.delete_model(&request(), &ModelKey::new("default", "cars")).unwrap();
     drop(registry);
     let left = open(&path).snapshot().made.clone();
     assert_eq!(left.sources.keys().collect::<Vec<_>>(), [&key("gate")]);
@@ -87,7 +92,7 @@ fn a_folder_that_was_let_go_is_free_even_while_processes_are_started() {
 #[test]
 fn a_file_that_cannot_be_read_is_named_and_left_alone() {
     let root = tempfile::tempdir().unwrap();
-    open(root.path()).create_source(&body("good", 5)).unwrap();
+    open(root.path()).create_source(&request(), &body("good", 5)).unwrap();
     fs::write(file(root.path(), "torn"), r#"{"password": "hunter2"#).unwrap();
     fs::write(
         file(root.path(), "wrong"),
@@ -104,7 +109,7 @@ fn a_file_that_cannot_be_read_is_named_and_left_alone() {
     assert!(!told.contains("hunter2"), "{told}");
     assert_eq!(registry.snapshot().made.sources.keys().collect::<Vec<_>>(), [&key("good")]);
     assert!(!root.path().join("sources/default/.good.json.new").exists());
-    let error = registry.create_source(&body("torn", 5)).unwrap_err();
+    let error = registry.create_source(&request(), &body("torn", 5)).unwrap_err();
     assert!(matches!(error, ChangeError::Folder(FolderError::Unreadable { .. })), "{error}");
     assert_eq!(fs::read_to_string(file(root.path(), "torn")).unwrap(), r#"{"password": "hunter2"#);
 }
@@ -114,14 +119,14 @@ fn what_cannot_be_kept_changes_nothing() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state");
     let registry = open(&path);
-    registry.create_source(&body("gate", 5)).unwrap();
+    registry.create_source(&request(), &body("gate", 5)).unwrap();
     let before = registry.snapshot();
     let changes = registry.changes();
     fs::remove_dir_all(&path).unwrap();
     for refused in [
-        registry.create_source(&body("yard", 5)).map(drop),
-        registry.change_source(&key("gate"), &json!({"detection": {"fps": 9}}), true).map(drop),
-        registry.create_model(&json!({"id": "cars", "source": {"builtin": "starter"}})).map(drop),
+        registry.create_source(&request(), &body("yard", 5)).map(drop),
+        registry.change_source(&request(), &key("gate"), &json!({"detection": {"fps": 9}}), true).map(drop),
+        registry.create_model(&request(), &json!({"id": "cars", "source": {"builtin": "starter"}})).map(drop),
     ] {
         assert!(matches!(refused, Err(ChangeError::Folder(FolderError::Io { .. }))), "{refused:?}");
     }
@@ -132,7 +137,7 @@ fn what_cannot_be_kept_changes_nothing() {
 #[test]
 fn without_a_folder_changes_are_refused_with_the_reason() {
     let registry = Registry::read_only(DesiredState::default(), "another pod has it");
-    let error = registry.create_source(&body("gate", 5)).unwrap_err();
+    let error = registry.create_source(&request(), &body("gate", 5)).unwrap_err();
     assert!(error.to_string().contains("another pod has it"), "{error}");
 }
 
@@ -140,40 +145,40 @@ fn without_a_folder_changes_are_refused_with_the_reason() {
 fn only_what_was_made_here_can_be_changed() {
     let root = tempfile::tempdir().unwrap();
     let registry = open(root.path());
-    registry.create_source(&body("gate", 5)).unwrap();
-    let taken = registry.create_source(&body("gate", 5)).unwrap_err();
+    registry.create_source(&request(), &body("gate", 5)).unwrap();
+    let taken = registry.create_source(&request(), &body("gate", 5)).unwrap_err();
     assert!(matches!(taken, ChangeError::Exists { origin: Origin::Rest, .. }), "{taken}");
     let source = registry.snapshot().merged.state.clone();
     registry.declare(source);
     let snapshot = registry.snapshot();
     assert!(snapshot.merged.shadowed_sources.contains(&key("gate")));
     for refused in [
-        registry.delete_source(&key("gate")),
-        registry.change_source(&key("gate"), &json!({}), true).map(drop),
-        registry.create_source(&body("gate", 5)).map(drop),
+        registry.delete_source(&request(), &key("gate")),
+        registry.change_source(&request(), &key("gate"), &json!({}), true).map(drop),
+        registry.create_source(&request(), &body("gate", 5)).map(drop),
     ] {
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("in a manifest or on the command line"), "{refused}");
     }
     registry.declare(DesiredState::default());
-    registry.delete_source(&key("gate")).unwrap();
-    assert!(matches!(registry.delete_source(&key("gate")), Err(ChangeError::NotFound(_))));
+    registry.delete_source(&request(), &key("gate")).unwrap();
+    assert!(matches!(registry.delete_source(&request(), &key("gate")), Err(ChangeError::NotFound(_))));
 }
 
 #[test]
 fn a_model_in_use_stays() {
     let root = tempfile::tempdir().unwrap();
     let registry = open(root.path());
-    registry.create_model(&json!({"id": "cars", "source": {"builtin": "starter"}})).unwrap();
-    registry.create_source(&json!({"id": "gate", "uri": "test://smpte"})).unwrap();
+    registry.create_model(&request(), &json!({"id": "cars", "source": {"builtin": "starter"}})).unwrap();
+    registry.create_source(&request(), &json!({"id": "gate", "uri": "test://smpte"})).unwrap();
     assert_eq!(registry.snapshot().made.sources[&key("gate")].spec.model_ref.name, "cars");
     let cars = ModelKey::new("default", "cars");
-    let error = registry.delete_model(&cars).unwrap_err();
+    let error = registry.delete_model(&request(), &cars).unwrap_err();
     assert!(matches!(&error, ChangeError::InUse { used_by, .. } if used_by == &["gate"]), "{error}");
-    let unknown = registry.change_source(&key("gate"), &json!({"model": "card"}), true).unwrap_err();
+    let unknown = registry.change_source(&request(), &key("gate"), &json!({"model": "card"}), true).unwrap_err();
     assert!(unknown.to_string().contains("did you mean cars?"), "{unknown}");
-    registry.change_source(&key("gate"), &json!({"model": "starter"}), true).unwrap();
-    registry.delete_model(&cars).unwrap();
+    registry.change_source(&request(), &key("gate"), &json!({"model": "starter"}), true).unwrap();
+    registry.delete_model(&request(), &cars).unwrap();
 }
 
 /// What a caller may do.
@@ -211,18 +216,18 @@ proptest! {
         for step in steps {
             match step {
                 Step::Create(number, fps) => {
-                    let done = registry.create_source(&body(&name(number), fps)).is_ok();
+                    let done = registry.create_source(&request(), &body(&name(number), fps)).is_ok();
                     prop_assert_eq!(done, !expected.contains_key(&key(&name(number))));
                     expected.entry(key(&name(number))).or_insert(fps);
                 }
                 Step::Patch(number, fps) => {
                     let patch = json!({"detection": {"fps": fps}});
-                    let done = registry.change_source(&key(&name(number)), &patch, true).is_ok();
+                    let done = registry.change_source(&request(), &key(&name(number)), &patch, true).is_ok();
                     prop_assert_eq!(done, expected.contains_key(&key(&name(number))));
                     expected.entry(key(&name(number))).and_modify(|before| *before = fps);
                 }
                 Step::Delete(number) => {
-                    let done = registry.delete_source(&key(&name(number))).is_ok();
+                    let done = registry.delete_source(&request(), &key(&name(number))).is_ok();
                     prop_assert_eq!(done, expected.remove(&key(&name(number))).is_some());
                 }
                 Step::Restart => {

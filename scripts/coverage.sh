@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs every test with its coverage counted and prints the covered lines by room; fails where they are too few.
+# Built in a folder of its own (target/llvm-cov-target), which takes as long as a first build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! [ -x "$(rustc --print target-libdir)/../bin/llvm-cov" ]; then
+    if ! command -v rustup >/dev/null; then
+        echo "coverage: llvm-cov and llvm-profdata of this Rust's LLVM are missing; set LLVM_COV and LLVM_PROFDATA" >&2
+        [ -n "${LLVM_COV:-}" ] && [ -n "${LLVM_PROFDATA:-}" ] || exit 1
+    else
+        rustup component add llvm-tools >&2
+    fi
+fi
+tool="$(scripts/tools.sh cargo-llvm-cov)/cargo-llvm-cov"
+report=target/coverage.lcov
+mkdir -p target
+"$tool" llvm-cov --workspace --locked --no-fail-fast --lcov --output-path "$report"
+scripts/coverage.py "$report"
