@@ -34,6 +34,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 pub enum Command {
     /// Runs sources until they end or are interrupted; one JSON line per inferred frame on standard output.
     ///

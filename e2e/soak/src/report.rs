@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_is_said() {
-        let wrong: [(&str, fn(&mut Report)); 6] = [
+        type Change = fn(&mut Report);
+        let wrong: [(&str, Change); 6] = [
             ("memory rises", |report| {
                 let looks: Vec<_> = (0..360).map(|n| (f64::from(n) * 10.0, 2.0e8 + f64::from(n) * 1e4)).collect();
                 report.memory = Memory::of(&looks);

@@ -31,7 +31,7 @@ const CAMERAS: u32 = 4;
 const VISITOR: &str = "visitor";
 
 /// How long all cameras may take to stream.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
+const STREAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Frames of each camera before anything is looked at.
 const FIRST_FRAMES: u64 = 30;
@@ -53,7 +53,7 @@ const LOOKS: u32 = 1800;
 const PROGRESS: Duration = Duration::from_secs(30);
 
 /// The pod ends by itself after this, even where this program was killed; a cycle takes up to a minute.
-const SPARE: Duration = Duration::from_secs(1800);
+const SPARE: Duration = Duration::from_mins(30);
 
 /// What to do.
 #[derive(Clone, Debug)]
