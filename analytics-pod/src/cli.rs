@@ -41,7 +41,7 @@ pub enum Command {
     /// Sources come from manifests (`-f`), from URIs, and from requests to the HTTP API (`--listen`); those that were
     /// made over HTTP are kept in the state folder and run again at the next start. With neither a manifest nor a URI
     /// it runs what is kept, and waits for requests.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Detects objects in pictures and videos: every frame, in order, as fast as the machine allows.
     Detect(DetectArgs),
     /// Checks manifests, models, programs and libraries, and says what to do about what is missing.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    schema, uri,
+    Capacity, EngineChoice, Serving, schema, uri,
     validate::{Check, Violation},
 };
 
@@ -39,6 +39,11 @@ const PATH: Check = Check {
     message: "must be a path, without file: before it (relative ones start at the manifest's folder)",
 };
 
+const NO_GPU_ON_CPU: Check = Check {
+    rule: "self.device != 'CPU' || !has(self.serving) || !has(self.serving.gpu)",
+    message: "device CPU takes no GPU: remove serving.gpu, or write device: Auto",
+};
+
 /// What runs on the frames of a source: a detector, where its weights are, and how to read its outputs.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -52,6 +57,11 @@ const PATH: Check = Check {
     status = "DetectionModelStatus",
     derive = "PartialEq",
     doc = "A detector that watches video sources.",
+    scale(
+        spec_replicas_path = ".spec.serving.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     printcolumn(name = "Pods", type_ = "integer", json_path = ".status.pods"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyPods"),
     printcolumn(name = "Streams", type_ = "integer", json_path = ".status.streams"),
@@ -59,6 +69,7 @@ const PATH: Check = Check {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = &NO_GPU_ON_CPU)]
 pub struct DetectionModelSpec {
     /// Where the weights are (an ONNX file).
     pub source: ModelSource,
@@ -95,6 +106,10 @@ pub struct DetectionModelSpec {
     /// Where to run: `Auto` takes a GPU where there is one, `GPU` means a GPU or refusal.
     #[serde(default)]
     pub device: Device,
+    /// How the model is served in a cluster.
+    #[serde(default, skip_serializing_if = "Serving::is_default")]
+    #[schemars(extend("default" = Serving::default()))]
+    pub serving: Serving,
 }
 
 impl DetectionModelSpec {
@@ -113,6 +128,7 @@ impl DetectionModelSpec {
             precision: Precision::Auto,
             max_batch: None,
             device: Device::Auto,
+            serving: Serving::default(),
         }
     }
 
@@ -140,6 +156,10 @@ impl DetectionModelSpec {
         if file.as_ref().is_some_and(|file| file.contains("://") || file.starts_with("file:")) {
             found.push(Violation::new("spec.source.file", PATH.message));
         }
+        if self.device == Device::Cpu && self.serving.gpu.is_some() {
+            found.push(Violation::new("spec", NO_GPU_ON_CPU.message));
+        }
+        self.serving.check(&mut found);
         found
     }
 }
@@ -318,6 +338,10 @@ pub enum Device {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DetectionModelStatus {
+    /// The generation of the spec that the rest was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
     /// Pods that serve the model or are about to.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -326,15 +350,42 @@ pub struct DetectionModelStatus {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub ready_pods: i32,
+    /// Pods that were made from the present spec.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub updated_pods: i32,
     /// Sources that are bound to a pod.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub streams: i32,
+    /// Sources that wait for a pod.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub pending: i32,
     /// Sources that the ready pods can take together.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub capacity: i32,
-    /// `Accepted`: the spec can be served. `Ready`: at least one pod serves it.
+    /// What one pod takes: as the spec says, else as the pods measured, else what is assumed of the engine.
+    #[serde(default, skip_serializing_if = "Capacity::is_unset")]
+    pub pod_capacity: Capacity,
+    /// The engine that the pods run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineChoice>,
+    /// The digest of the weights that the ready pods have in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub digest: Option<String>,
+    /// As `pods`, for the scale subresource.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub replicas: i32,
+    /// Selects the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub selector: Option<String>,
+    /// `Accepted`: the spec can be served. `Ready`: at least one pod serves it. `PodsHealthy`: every pod starts and
+    /// answers. `Updated`: every pod was made from the present spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,7 +1,7 @@
 //! The manifests of the two kinds.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use serde_json::Value;
@@ -36,6 +36,9 @@ fn refuse_null(schema: &mut JSONSchemaProps) {
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(refuse_null);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
         refuse_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(entries)) = &mut schema.additional_properties {
+        refuse_null(entries);
     }
 }
 

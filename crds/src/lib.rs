@@ -13,7 +13,9 @@
 mod detection_model;
 mod duration;
 mod generate;
+pub mod report;
 mod schema;
+mod serving;
 mod uri;
 mod validate;
 mod video_source;
@@ -25,11 +27,14 @@ pub use detection_model::{
 pub use duration::{Duration, ParseDurationError};
 pub use generate::{GenerateError, definitions, manifests};
 pub use schema::expectation;
+pub use serving::{
+    Capacity, EngineChoice, Gpu, ImagePullSecret, PodTemplate, Rebalance, Resources, ScaleDown, Serving, Update,
+};
 pub use uri::{KNOWN_SCHEMES, RTP_ENCODINGS, Scheme};
 pub use validate::Violation;
 pub use video_source::{
-    Binding, Capture, CaptureFormat, Detection, ModelRef, Protocol, Recovery, SecretRef, StreamState, Tracking,
-    Transport, VideoSource, VideoSourceSpec, VideoSourceStatus,
+    Assignment, Capture, CaptureFormat, Detection, Handover, ModelRef, Protocol, Recovery, SecretRef, StreamState,
+    Tracking, Transport, VideoSource, VideoSourceSpec, VideoSourceStatus,
 };
 
 /// The API group of both kinds.

@@ -59,8 +59,8 @@ const BINDINGS_WITHIN_EPOCH: Check = Check {
 };
 
 const NEW_BINDING_NEW_EPOCH: Check = Check {
-    rule: "!has(oldSelf.assignment) || !has(self.assignment) || self.assignment == oldSelf.assignment || \
-           self.assignment.epoch > oldSelf.assignment.epoch",
+    rule: "!has(oldSelf.assignment) || !has(self.assignment) || self.assignment.epoch > oldSelf.assignment.epoch || \
+           (self.assignment.epoch == oldSelf.assignment.epoch && self.assignment.pod == oldSelf.assignment.pod)",
     message: "a new assignment needs a higher epoch: each epoch of a source is given to one pod only",
 };
 
@@ -81,7 +81,7 @@ const NEW_BINDING_NEW_EPOCH: Check = Check {
     selectable = ".status.handover.pod",
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.modelRef.name"),
     printcolumn(name = "Pod", type_ = "string", json_path = ".status.assignment.pod"),
-    printcolumn(name = "Node", type_ = "string", json_path = ".status.node"),
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.assignment.node"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -142,6 +142,11 @@ pub struct VideoSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_connections: Option<i32>,
+    /// Which sources get a place first where not all have room: those with the higher number. A source that is bound is
+    /// never put aside for another.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = -1000, max = 1000), extend("default" = 0))]
+    pub priority: i32,
 }
 
 impl VideoSourceSpec {
@@ -161,6 +166,7 @@ impl VideoSourceSpec {
             tracking: Tracking::default(),
             recovery: Recovery::default(),
             max_connections: None,
+            priority: 0,
         }
     }
 
@@ -211,6 +217,11 @@ impl VideoSourceSpec {
 
 fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// A Secret of type `kubernetes.io/basic-auth` in the same namespace.
@@ -325,7 +336,7 @@ pub enum CaptureFormat {
 pub struct Detection {
     /// Frames to look at per second at the most; absent: every frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = 240))]
     pub fps: Option<i32>,
     /// Time between two frames to look at, for less than one a second. Excludes `fps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -412,14 +423,30 @@ impl Default for Recovery {
     }
 }
 
-/// The binding of a source to a pod.
+/// The binding of a source to the pod that publishes what it sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Binding {
+pub struct Assignment {
     /// The pod's name, which is never used again.
     #[schemars(length(min = 1, max = 253))]
     pub pod: String,
+    /// The node that the pod runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node: Option<String>,
     /// Identifies the binding: the Unix milliseconds of the decision, or one more than the binding before.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+}
+
+/// The binding that is to follow, to a pod that warms up for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Handover {
+    /// The pod's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub pod: String,
+    /// The epoch that the assignment will have.
     #[schemars(range(min = 0))]
     pub epoch: i64,
 }
@@ -448,18 +475,14 @@ pub enum StreamState {
 pub struct VideoSourceStatus {
     /// The pod that watches the source and publishes what it sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub assignment: Option<Binding>,
+    pub assignment: Option<Assignment>,
     /// The pod that warms up to take the source over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handover: Option<Binding>,
+    pub handover: Option<Handover>,
     /// The highest epoch that was given to a binding of this source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub epoch: Option<i64>,
-    /// The node of the assigned pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub node: Option<String>,
     /// What the stream does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StreamState>,
@@ -475,7 +498,16 @@ pub struct VideoSourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::time")]
     pub last_frame_time: Option<Time>,
-    /// `Accepted`: the spec can be served. `Ready`: frames are looked at.
+    /// Size of the pictures as width x height in pixels, such as 1920x1080.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub resolution: Option<String>,
+    /// How the video is encoded, such as H264.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub codec: Option<String>,
+    /// `Accepted`: the spec can be served. `Assigned`: a pod has the source. `Streaming`: frames arrive. `Ready`: frames
+    /// are looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

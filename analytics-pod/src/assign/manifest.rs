@@ -19,6 +19,10 @@ pub(super) const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
 
 /// An object of a manifest.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are as many as objects in the manifests, each in a document of its own"
+)]
 pub(super) enum Object {
     Source(VideoSourceSpec),
     Model(DetectionModelSpec),

@@ -202,8 +202,9 @@ mod tests {
 
     #[test]
     fn each_sum_that_is_wrong_is_said() {
+        type Change = fn(&mut Counters, &mut Published);
         let (counters, published) = good();
-        let wrong: [(&str, fn(&mut Counters, &mut Published)); 9] = [
+        let wrong: [(&str, Change); 9] = [
             ("received 21 is not processed 14 + dropped 6", |counters, _| counters.received += 1),
             ("decoded 16 is not from 17", |counters, _| counters.decoded = 16),
             ("decoded 19 is not from 17 to 18", |counters, _| counters.decoded = 19),

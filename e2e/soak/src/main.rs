@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
     let beside = || env::current_exe().map(|own| own.with_file_name("analytics-pod"));
     let length = match (args.hours, args.cycles) {
-        (None, 0) => Duration::from_secs(3600),
+        (None, 0) => Duration::from_hours(1),
         (length, _) => length.unwrap_or_default(),
     };
     let plan = Plan {

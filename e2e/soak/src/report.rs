@@ -17,7 +17,7 @@ pub(crate) const REQUEST_LIMIT_MS: f64 = 50.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Memory {
-    /// Proportional set size in bytes at the first look, the last, and the highest.
+    /// Resident set size in bytes at the first look, the last, and the highest.
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) highest: u64,
@@ -187,7 +187,7 @@ impl Cycles {
     fn problems(&self) -> Vec<String> {
         let Self { baseline, end, .. } = self;
         let mut found = Vec::new();
-        let grown = end.proportional.saturating_sub(baseline.proportional);
+        let grown = end.resident.saturating_sub(baseline.resident);
         if grown > CYCLE_MEMORY {
             found.push(format!("the cycles left {} MiB of memory", mebibytes(grown)));
         }
@@ -215,8 +215,8 @@ impl Cycles {
             text,
             "cycles       {done}; after {baseline_after} and after the last: {} and {} MiB, {} and {} threads, {} and {} \
              descriptors",
-            mebibytes(baseline.proportional),
-            mebibytes(end.proportional),
+            mebibytes(baseline.resident),
+            mebibytes(end.resident),
             baseline.threads,
             end.threads,
             baseline.descriptors,
@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn whatever_is_wrong_is_said() {
-        let wrong: [(&str, fn(&mut Report)); 6] = [
+        type Change = fn(&mut Report);
+        let wrong: [(&str, Change); 6] = [
             ("memory rises", |report| {
                 let looks: Vec<_> = (0..360).map(|n| (f64::from(n) * 10.0, 2.0e8 + f64::from(n) * 1e4)).collect();
                 report.memory = Memory::of(&looks);

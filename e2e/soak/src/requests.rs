@@ -97,7 +97,7 @@ pub(crate) fn keep_asking(
         let source = &sources[turn / ROUND % sources.len()];
         let of_source = format!("/api/v1/sources/{source}");
         // Between two thresholds, so that each is a change.
-        let change = json!({"detection": {"confidence": if turn / ROUND % 2 == 0 { 0.4 } else { 0.5 }}});
+        let change = json!({"detection": {"confidence": if (turn / ROUND).is_multiple_of(2) { 0.4 } else { 0.5 }}});
         let (request, path, body, expected) = match turn % ROUND {
             0 => ("GET /api/v1/sources", "/api/v1/sources", None, 200),
             1 => ("GET /api/v1/sources/{name}", &*of_source, None, 200),

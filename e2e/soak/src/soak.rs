@@ -31,7 +31,7 @@ const CAMERAS: u32 = 4;
 const VISITOR: &str = "visitor";
 
 /// How long all cameras may take to stream.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(60);
+const STREAM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Frames of each camera before anything is looked at.
 const FIRST_FRAMES: u64 = 30;
@@ -53,7 +53,7 @@ const LOOKS: u32 = 1800;
 const PROGRESS: Duration = Duration::from_secs(30);
 
 /// The pod ends by itself after this, even where this program was killed; a cycle takes up to a minute.
-const SPARE: Duration = Duration::from_secs(1800);
+const SPARE: Duration = Duration::from_mins(30);
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -193,7 +193,7 @@ impl Soak<'_> {
             let mut look = || -> Result<(), ProcError> {
                 while began.elapsed() < plan.length && !stop.is_requested() && pod.is_alive() {
                     let usage = Usage::of(pod.id())?;
-                    looks.push((began.elapsed().as_secs_f64(), usage.proportional as f64));
+                    looks.push((began.elapsed().as_secs_f64(), usage.resident as f64));
                     if told.elapsed() >= PROGRESS {
                         told = Instant::now();
                         let faults = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -360,8 +360,8 @@ fn joined<T>(result: thread::Result<T>) -> T {
 }
 
 fn usage_line(usage: &Usage) -> String {
-    let Usage { proportional, threads, descriptors, .. } = usage;
-    format!("{:.1} MiB, {threads} threads, {descriptors} descriptors", *proportional as f64 / 1_048_576.0)
+    let Usage { resident, threads, descriptors, .. } = usage;
+    format!("{:.1} MiB, {threads} threads, {descriptors} descriptors", *resident as f64 / 1_048_576.0)
 }
 
 fn progress(elapsed: Duration, length: Duration, usage: &Usage, faults: &Outcomes) {

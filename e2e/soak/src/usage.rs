@@ -12,10 +12,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Usage {
+    /// Bytes, shared pages counted whole. What is judged: the other figure changes whenever another process that uses the
+    /// same libraries comes or goes.
+    pub(crate) resident: u64,
     /// Bytes; shared pages divided among the processes that share them.
     pub(crate) proportional: u64,
-    /// Bytes, shared pages counted whole.
-    pub(crate) resident: u64,
     pub(crate) threads: u64,
     /// Open file descriptors.
     pub(crate) descriptors: u64,

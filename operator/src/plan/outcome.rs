@@ -1,0 +1,79 @@
+//! Sums up what was decided: who waits and why, and how each model stands.
+
+use std::{collections::HashSet, mem};
+
+use super::{
+    Decision, Fleet, Health, Key, Outcome, Pending, PendingReason, Standing,
+    fleet::{PodState, SourceState},
+    place, scale,
+};
+
+pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
+    let decisions = mem::take(&mut fleet.decisions);
+    let gains: HashSet<&Key> = decisions
+        .iter()
+        .filter(|decision| matches!(decision, Decision::Bind { .. } | Decision::FinishHandover { .. }))
+        .filter_map(Decision::source)
+        .collect();
+    let loses: HashSet<&Key> = decisions
+        .iter()
+        .filter(|decision| matches!(decision, Decision::Release { .. }))
+        .filter_map(Decision::source)
+        .collect();
+    let mut outcome = Outcome::default();
+    for model in 0..fleet.models.len() {
+        outcome.models.insert(fleet.models[model].key.clone(), standing(&fleet, model));
+    }
+    for source in 0..fleet.sources.len() {
+        let SourceState { key, source: spec, wanted, model, .. } = fleet.sources[source];
+        let has_pod = (spec.assignment.is_some() || gains.contains(key)) && !loses.contains(key);
+        let counted = model.filter(|_| wanted).and_then(|model| outcome.models.get_mut(fleet.models[model].key));
+        if let Some(standing) = counted {
+            *(if has_pod { &mut standing.streams } else { &mut standing.pending }) += 1;
+        }
+        if !has_pod {
+            outcome.pending.insert(key.clone(), pending(&fleet, source));
+        }
+    }
+    outcome.decisions = decisions;
+    outcome.memory = fleet.memory;
+    outcome
+}
+
+fn pending(fleet: &Fleet<'_>, source: usize) -> Pending {
+    let SourceState { source: spec, wanted, model, demand, .. } = fleet.sources[source];
+    let mut missing = super::Load::default();
+    let reason = match model {
+        _ if !spec.enabled => PendingReason::Disabled,
+        _ if !wanted => PendingReason::NotAccepted,
+        None => PendingReason::ModelNotFound,
+        Some(model) if fleet.models[model].model.refusal.is_some() => PendingReason::ModelNotAccepted,
+        Some(model) if fleet.models[model].model.replicas == Some(0) => PendingReason::NoPodsWanted,
+        Some(_) if fleet.sources[source].settled || place::is_releasing(fleet, source) => PendingReason::Releasing,
+        Some(model) if !demand.fits(fleet.models[model].ceiling) => PendingReason::ExceedsPod,
+        Some(model) if fleet.models[model].grows => PendingReason::WaitingForPod,
+        Some(model) => {
+            missing = scale::missing(fleet, model);
+            PendingReason::InsufficientCapacity
+        }
+    };
+    Pending { reason, missing }
+}
+
+fn standing(fleet: &Fleet<'_>, model: usize) -> Standing {
+    let state = &fleet.models[model];
+    let count = |suits: &dyn Fn(&PodState<'_>) -> bool| {
+        state.pods.iter().filter(|&&pod| suits(&fleet.pods[pod])).count() as u64
+    };
+    let ready = state.pods.iter().map(|&pod| &fleet.pods[pod]).filter(|pod| pod.is_target());
+    Standing {
+        pods: count(&|pod| pod.is_active()),
+        ready: count(&|pod| pod.health == Health::Serving && pod.leaving.is_none()),
+        updated: count(&|pod| pod.is_active() && !pod.outdated),
+        capacity: ready.map(|pod| pod.ceiling.streams).fold(0, u64::saturating_add),
+        pod_capacity: state.ceiling,
+        blocked: state.blocked,
+        cut_off: fleet.cut_off,
+        ..Standing::default()
+    }
+}
