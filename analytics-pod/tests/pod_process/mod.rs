@@ -1,5 +1,4 @@
 //! The real program, started for a test and ended with it.
-
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
