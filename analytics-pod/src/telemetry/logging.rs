@@ -34,8 +34,9 @@ pub struct LogSettings {
     pub rotation: Rotation,
 }
 
-/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries.
-const HELD_BACK: [&str; 2] = ["ureq=info", "ureq_proto=info"];
+/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries, and
+/// the watcher of folders a line for each line of a log that is written beside the manifests.
+const HELD_BACK: [&str; 3] = ["ureq=info", "ureq_proto=info", "notify=info"];
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
