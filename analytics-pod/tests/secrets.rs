@@ -334,6 +334,7 @@ fn nothing_that_the_pod_emits_holds_a_secret() {
         "/docs",
         "/api/v1/openapi.json",
         "/api/v1/status",
+        "/api/v1/config",
         "/api/v1/sources",
         "/api/v1/sources/srt",
         "/api/v1/sources/basic/frame.jpg",

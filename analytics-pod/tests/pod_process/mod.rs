@@ -1,7 +1,4 @@
 //! The real program, started for a test and ended with it.
-
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
