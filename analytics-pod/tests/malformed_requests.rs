@@ -1,7 +1,6 @@
 //! A thousand malformed requests, down to the bytes on the wire: each is refused, and nothing changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 mod pod_process;
 
 use std::{
