@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 mod pod_process;
 
 use std::{

@@ -1,7 +1,6 @@
 //! Inputs and disks that fail, with the real program: each says why in its own words, and no other source feels it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 mod pod_process;
 
 use std::{

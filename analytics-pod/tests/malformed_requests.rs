@@ -1,7 +1,6 @@
 //! A thousand malformed requests, down to the bytes on the wire: each is refused, and nothing changes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[allow(dead_code, reason = "each test program uses its own part")]
 mod pod_process;
 
 use std::{
@@ -65,6 +64,7 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const SOURCES: &str = "/api/v1/sources";
 const ONE: &str = "/api/v1/sources/gate";
 
+#[allow(clippy::too_many_lines, reason = "a table of mistakes")]
 fn malformed(number: usize, chance: &mut Chance) -> Malformed {
     let to_some = |chance: &mut Chance| match chance.below(3) {
         0 => ("POST", SOURCES),

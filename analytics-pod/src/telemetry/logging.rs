@@ -34,9 +34,10 @@ pub struct LogSettings {
     pub rotation: Rotation,
 }
 
-/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries, and
-/// the watcher of folders a line for each line of a log that is written beside the manifests.
-const HELD_BACK: [&str; 3] = ["ureq=info", "ureq_proto=info", "notify=info"];
+/// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries, the
+/// HTTP server an error for whatever a stranger sends that is no HTTP, the watcher of folders a line for each line of a log
+/// that is written beside the manifests.
+const HELD_BACK: [&str; 4] = ["ureq=info", "ureq_proto=info", "warp::server=off", "notify=info"];
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use serde_json::Value;
 
 /// A pod that runs on a port of its own.

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_outlier_does_not_move_the_median() {
-        let look = |threads, proportional| Usage { threads, proportional, ..Usage::default() };
+        let look = |threads, proportional| Usage { proportional, threads, ..Usage::default() };
         let median = Usage::median(&[look(9, 10), look(8, 500), look(9, 11)]).unwrap();
         assert_eq!((median.threads, median.proportional), (9, 11));
         assert_eq!(Usage::median(&[]), None);

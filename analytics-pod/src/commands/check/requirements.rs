@@ -160,7 +160,7 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "other processors have none to ask for")]
+#[cfg_attr(target_arch = "x86_64", allow(clippy::unnecessary_wraps, reason = "other architectures have no answer"))]
 fn vectors() -> Option<bool> {
     #[cfg(target_arch = "x86_64")]
     return Some(std::arch::is_x86_feature_detected!("avx2"));
