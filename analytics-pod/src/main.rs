@@ -45,7 +45,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let answers_and_ends = !matches!(cli.command, Command::Run(_));
     let is_default = effective.is_default("log.level");
     let mut level = if answers_and_ends && is_default { logging::PROBLEMS.to_owned() } else { log.level.clone() };
-    if is_default && gstreamer_log::is_asked_for() {
+    if (is_default || cli.verbose) && gstreamer_log::is_asked_for() {
         // Who sets GST_DEBUG wants to see what it gives.
         level.push_str(",gstreamer=trace");
     }
