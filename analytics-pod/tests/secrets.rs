@@ -324,7 +324,9 @@ fn nothing_that_the_pod_emits_holds_a_secret() {
     for name in ["locked", "clip"] {
         pod.wait_for(name, refused);
     }
-    pod.wait_for("in-query", |status| !status["lastError"].is_null());
+    for name in ["in-query", "srt"] {
+        pod.wait_for(name, |status| !status["lastError"].is_null());
+    }
     for path in [
         "/livez",
         "/readyz",
