@@ -38,6 +38,24 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in their order.
+    pub const ALL: [Self; 14] = [
+        Self::AuthenticationFailed,
+        Self::HostUnreachable,
+        Self::Timeout,
+        Self::NotFound,
+        Self::PermissionDenied,
+        Self::UnsupportedCodec,
+        Self::CorruptStream,
+        Self::NoFrames,
+        Self::StreamEnded,
+        Self::ConnectionLost,
+        Self::Unsupported,
+        Self::MissingElement,
+        Self::ModelUnavailable,
+        Self::PipelineFailed,
+    ];
+
     /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -81,5 +99,24 @@ impl Failure {
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_a_remedy_for_each() {
+        assert!(Reason::ALL.into_iter().enumerate().all(|(index, reason)| index == reason as usize));
+        assert_eq!(Reason::PipelineFailed as usize + 1, Reason::ALL.len());
+        let readme = include_str!("../../../README.md");
+        let (_, remedies) = readme.split_once("| reason | usually | remedy |").unwrap_or_default();
+        for reason in Reason::ALL {
+            assert!(remedies.contains(&format!("`{reason}`")), "{reason}");
+        }
+        for message in ["is in use by another process", "is in use by another pod", "there is no space left for"] {
+            assert!(remedies.contains(message), "{message}");
+        }
     }
 }
