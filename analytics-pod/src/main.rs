@@ -9,7 +9,7 @@ use analytics_pod::{
         run::{self, RunContext},
     },
     config::Inputs,
-    heap,
+    heap, model,
     telemetry::{
         gstreamer_log,
         logging::{self, LogSettings},
@@ -45,7 +45,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let answers_and_ends = !matches!(cli.command, Command::Run(_));
     let is_default = effective.is_default("log.level");
     let mut level = if answers_and_ends && is_default { logging::PROBLEMS.to_owned() } else { log.level.clone() };
-    if is_default && gstreamer_log::is_asked_for() {
+    if (is_default || cli.verbose) && gstreamer_log::is_asked_for() {
         // Who sets GST_DEBUG wants to see what it gives.
         level.push_str(",gstreamer=trace");
     }
@@ -59,8 +59,10 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     gstreamer::init()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(execute(cli, RunContext { inputs, effective, logs, level }));
-    // A blocking call that has not come back (a model's download, say) must not hold up the exit.
+    // A blocking call that has not come back must not hold up the exit (a model's download, say), but for one that would
+    // crash in it.
     runtime.shutdown_background();
+    model::stop_opening();
     code
 }
 

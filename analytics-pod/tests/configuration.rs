@@ -167,8 +167,8 @@ fn a_bad_configuration_is_one_line_and_nothing_runs() {
     for (text, expected) in [
         ("log:\n  levl: debug\n", "error: pod.yaml:2: log.levl: is not a known field; did you mean level?\n"),
         (
-            "sources:\n- id: gate\n  uri: rtsp://camera/1\n  detection: {fps: 0}\n",
-            "error: pod.yaml:4: VideoSource default/gate: spec.detection.fps: is 0; write a whole number from 1 to 1000\n",
+            "sources:\n- id: gate\n  uri: rtsp://camera/1\n  detection: {iou: 2}\n",
+            "error: pod.yaml:4: VideoSource default/gate: spec.detection.iou: is 2; write a number from 0 to 1\n",
         ),
     ] {
         fs::write(&file, text).unwrap();

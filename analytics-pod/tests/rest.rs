@@ -30,7 +30,7 @@ impl Ledger {
     /// Changes sources one after another until the pod is gone.
     fn write_until_death(&mut self, pod: &PodProcess, mut next: impl FnMut() -> u64) {
         loop {
-            let (name, fps) = (format!("camera-{}", next() % 6), next() % 999 + 1);
+            let (name, fps) = (format!("camera-{}", next() % 6), next() % 240 + 1);
             let exists = self.acknowledged.contains_key(&name);
             let wanted = if exists && next().is_multiple_of(3) { None } else { Some(fps) };
             self.unanswered = Some((name.clone(), wanted));

@@ -167,7 +167,7 @@ impl Drop for Pod {
 impl Pod {
     fn start(folder: &Path) -> Self {
         let child = program(folder)
-            .args(["run", "--verbose", "--listen", "127.0.0.1:0", "-f", "manifests"])
+            .args(["run", "--listen", "127.0.0.1:0", "-f", "manifests"])
             .args(["--output", "stdout", "--output", "file:observations.jsonl", "--output", "frames:frames"])
             .args(["--log-file", "pod.log", "--stats-file", "stats.json"])
             .stdout(File::create(folder.join("stdout")).unwrap())
@@ -324,7 +324,9 @@ fn nothing_that_the_pod_emits_holds_a_secret() {
     for name in ["locked", "clip"] {
         pod.wait_for(name, refused);
     }
-    pod.wait_for("in-query", |status| !status["lastError"].is_null());
+    for name in ["in-query", "srt"] {
+        pod.wait_for(name, |status| !status["lastError"].is_null());
+    }
     for path in [
         "/livez",
         "/readyz",
@@ -349,7 +351,7 @@ fn nothing_that_the_pod_emits_holds_a_secret() {
         &["health", "--detailed", "--output", "json", "--address", &pod.address.clone()],
         &["check", "-f", "manifests", "--connect"],
         &["check", "-f", "manifests", "--output", "json"],
-        &["detect", &format!("http://{http}/clip.mp4?key={IN_QUERY}"), "--verbose"],
+        &["detect", &format!("http://{http}/clip.mp4?key={IN_QUERY}")],
     ] {
         let output = program(root).args(arguments).output().unwrap();
         for (which, bytes) in [("output", output.stdout), ("error output", output.stderr)] {

@@ -22,5 +22,5 @@ pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};
 pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, runtime, use_library};
-pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session};
+pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session, stop_opening};
 pub use spec::{Device, Digest, InvalidDigest, ModelSource, ModelSpec, Precision, Preprocess};

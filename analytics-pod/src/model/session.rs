@@ -1,7 +1,7 @@
 //! An open model, ready to run.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,15 @@ use super::{
     tensor::{InputTensor, OutputTensor},
 };
 use crate::observation::Detection;
+
+/// Held for reading while a model is opened, for writing once the process ends.
+static OPENING: RwLock<()> = RwLock::new(());
+
+/// Waits until no model is being opened; from then on none is, and whoever tries waits for ever. For the end of the
+/// process: ONNX Runtime crashes where its library is torn down while it works.
+pub fn stop_opening() {
+    std::mem::forget(OPENING.write());
+}
 
 /// A run that failed.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +99,7 @@ impl Model {
     /// Where ONNX Runtime is missing, the file is no detector that can be read, the manifest contradicts it, or the
     /// first run fails or gives anything but finite numbers in the expected shape.
     pub fn open_file(spec: &ModelSpec, file: ModelFile, options: &OpenOptions) -> Result<Arc<Self>, ModelError> {
+        let _opening = OPENING.read();
         let bytes = file.read()?;
         let header = file.parse(&bytes)?;
         let Resolved { head, input, picture, picture_size, fixed_batch, labels, labels_from, thresholds, outputs } =

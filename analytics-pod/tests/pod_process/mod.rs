@@ -1,4 +1,7 @@
 //! The real program, started for a test and ended with it.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
@@ -7,8 +10,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use serde_json::Value;
 
