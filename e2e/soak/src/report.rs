@@ -17,7 +17,7 @@ pub(crate) const REQUEST_LIMIT_MS: f64 = 50.0;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Memory {
-    /// Resident set size in bytes at the first look, the last, and the highest.
+    /// Anonymous memory in bytes at the first look, the last, and the highest.
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) highest: u64,
@@ -131,10 +131,11 @@ impl Report {
         let Memory { first, last, highest, trend } = &self.memory;
         let _ = writeln!(
             text,
-            "memory       {} MiB at first, {} at the end, {} at the highest",
+            "memory       {} MiB of its own at first, {} at the end, {} at the highest; {} MiB resident at the end",
             mebibytes(*first),
             mebibytes(*last),
-            mebibytes(*highest)
+            mebibytes(*highest),
+            mebibytes(self.last.resident)
         );
         if let Some(trend) = trend {
             let kibibytes_an_hour = |a_minute: f64| a_minute * 60.0 / 1024.0;
@@ -187,7 +188,7 @@ impl Cycles {
     fn problems(&self) -> Vec<String> {
         let Self { baseline, end, .. } = self;
         let mut found = Vec::new();
-        let grown = end.resident.saturating_sub(baseline.resident);
+        let grown = end.anonymous.saturating_sub(baseline.anonymous);
         if grown > CYCLE_MEMORY {
             found.push(format!("the cycles left {} MiB of memory", mebibytes(grown)));
         }
@@ -215,8 +216,8 @@ impl Cycles {
             text,
             "cycles       {done}; after {baseline_after} and after the last: {} and {} MiB, {} and {} threads, {} and {} \
              descriptors",
-            mebibytes(baseline.resident),
-            mebibytes(end.resident),
+            mebibytes(baseline.anonymous),
+            mebibytes(end.anonymous),
             baseline.threads,
             end.threads,
             baseline.descriptors,
@@ -239,7 +240,7 @@ mod tests {
     use super::*;
 
     fn usage(mebibytes: u64, threads: u64) -> Usage {
-        Usage { proportional: mebibytes << 20, resident: mebibytes << 20, threads, descriptors: 60, ..Usage::default() }
+        Usage { anonymous: mebibytes << 20, resident: mebibytes << 21, threads, descriptors: 60, ..Usage::default() }
     }
 
     fn example() -> Report {

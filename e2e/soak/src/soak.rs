@@ -193,7 +193,7 @@ impl Soak<'_> {
             let mut look = || -> Result<(), ProcError> {
                 while began.elapsed() < plan.length && !stop.is_requested() && pod.is_alive() {
                     let usage = Usage::of(pod.id())?;
-                    looks.push((began.elapsed().as_secs_f64(), usage.resident as f64));
+                    looks.push((began.elapsed().as_secs_f64(), usage.anonymous as f64));
                     if told.elapsed() >= PROGRESS {
                         told = Instant::now();
                         let faults = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -360,8 +360,10 @@ fn joined<T>(result: thread::Result<T>) -> T {
 }
 
 fn usage_line(usage: &Usage) -> String {
-    let Usage { resident, threads, descriptors, .. } = usage;
-    format!("{:.1} MiB, {threads} threads, {descriptors} descriptors", *resident as f64 / 1_048_576.0)
+    let Usage { anonymous, resident, threads, descriptors, .. } = usage;
+    let mebibytes = |bytes: &u64| *bytes as f64 / 1_048_576.0;
+    let (anonymous, resident) = (mebibytes(anonymous), mebibytes(resident));
+    format!("{anonymous:.1} MiB ({resident:.1} resident), {threads} threads, {descriptors} descriptors")
 }
 
 fn progress(elapsed: Duration, length: Duration, usage: &Usage, faults: &Outcomes) {

@@ -12,8 +12,10 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Usage {
-    /// Bytes, shared pages counted whole. What is judged: the other figure changes whenever another process that uses the
-    /// same libraries comes or goes.
+    /// Bytes that the process itself has written. What is judged: how much of its libraries is in memory is up to the
+    /// kernel, and to the other processes that use them.
+    pub(crate) anonymous: u64,
+    /// Bytes, shared pages counted whole.
     pub(crate) resident: u64,
     /// Bytes; shared pages divided among the processes that share them.
     pub(crate) proportional: u64,
@@ -37,8 +39,9 @@ impl Usage {
         };
         let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second().max(1) as f64;
         Ok(Self {
-            proportional: bytes("Pss"),
+            anonymous: bytes("Anonymous"),
             resident: bytes("Rss"),
+            proportional: bytes("Pss"),
             threads: u64::try_from(stat.num_threads).unwrap_or_default(),
             descriptors: process.fd_count()? as u64,
             cpu: Duration::from_secs_f64(ticks),
@@ -53,8 +56,9 @@ impl Usage {
             sorted.get(sorted.len() / 2).copied()
         };
         Some(Self {
-            proportional: median(|look| look.proportional)?,
+            anonymous: median(|look| look.anonymous)?,
             resident: median(|look| look.resident)?,
+            proportional: median(|look| look.proportional)?,
             threads: median(|look| look.threads)?,
             descriptors: median(|look| look.descriptors)?,
             cpu: looks.last()?.cpu,
@@ -72,6 +76,7 @@ mod tests {
     fn this_process_takes_something_of_everything() {
         let usage = Usage::of(std::process::id()).unwrap();
         assert!(usage.proportional > 0 && usage.proportional <= usage.resident, "{usage:?}");
+        assert!(usage.anonymous > 0 && usage.anonymous <= usage.resident, "{usage:?}");
         assert!(usage.threads >= 1 && usage.descriptors >= 3, "{usage:?}");
     }
 
