@@ -20,6 +20,7 @@ pub mod rotating_file;
 pub mod sink;
 pub mod source;
 pub mod telemetry;
+mod text_file;
 pub mod track;
 pub mod trend;
 pub mod view;

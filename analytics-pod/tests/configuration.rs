@@ -170,6 +170,10 @@ fn a_bad_configuration_is_one_line_and_nothing_runs() {
             "sources:\n- id: gate\n  uri: rtsp://camera/1\n  detection: {iou: 2}\n",
             "error: pod.yaml:4: VideoSource default/gate: spec.detection.iou: is 2; write a number from 0 to 1\n",
         ),
+        (
+            "model: nope\nsources: [{id: gate, uri: 'rtsp://camera/1'}]\n",
+            "error: --model nope: is no built-in model; write one of starter, or a path that ends in .yaml or .onnx\n",
+        ),
     ] {
         fs::write(&file, text).unwrap();
         for arguments in [&["run", "--config", "pod.yaml"][..], &["config", "show", "--config", "pod.yaml"]] {

@@ -179,3 +179,15 @@ fn health_says_that_nobody_answers() {
     assert_eq!(json.status.code(), Some(3));
     assert_eq!(serde_json::from_slice::<Value>(&json.stdout).unwrap()["status"], "unreachable");
 }
+
+#[test]
+fn an_output_that_takes_nothing_is_told_and_no_crash() {
+    for (arguments, code) in [(&["check"][..], 2), (&["health", "--address", "127.0.0.1:9", "--output", "json"], 3)] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
+        let output = command.args(arguments).stdout(full).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains("error: standard output: ") && !told.contains("panicked"), "{told}");
+    }
+}

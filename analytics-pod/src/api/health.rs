@@ -87,9 +87,10 @@ impl SourceHealth {
         let status = &source.status;
         let last_error = status.last_error.as_ref().map(|error| format!("{}: {}", error.reason, error.message));
         let reason = match status.state {
-            SourceState::Disabled | SourceState::Streaming => None,
+            SourceState::Disabled => None,
             SourceState::Stuck => Some(status.message.clone().unwrap_or_default()),
-            SourceState::Idle => source.model.failure.as_ref().map(ToString::to_string),
+            // One that streams may be looked at by the model before.
+            SourceState::Idle | SourceState::Streaming => source.model.failure.as_ref().map(ToString::to_string),
             SourceState::Connecting | SourceState::Ended if status.consecutive_failures == 0 => None,
             SourceState::Connecting | SourceState::Stalled | SourceState::Backoff | SourceState::Ended => {
                 Some(last_error.unwrap_or_else(|| "no frames".to_owned()))
@@ -112,9 +113,10 @@ impl HealthReport {
             reasons.insert(0, "the pod is starting or ending".to_owned());
         }
         let healthy = sources.iter().filter(|source| source.healthy).count();
+        let streams = sources.iter().any(|source| source.state == SourceState::Streaming);
         let status = match (health.is_ready(), healthy) {
             (true, healthy) if healthy == sources.len() => Verdict::Healthy,
-            (true, healthy) if healthy > 0 => Verdict::Degraded,
+            (true, healthy) if healthy > 0 || streams => Verdict::Degraded,
             _ => Verdict::Unhealthy,
         };
         Self { status, reasons, sources }

@@ -1,12 +1,17 @@
 //! The token that guards `/api`.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+
+use crate::text_file;
+
+/// Nobody copies a longer token.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// Shorter tokens can be guessed.
 const LEAST: usize = 16;
@@ -46,7 +51,8 @@ impl Token {
     /// # Errors
     /// Where there is none.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let text = fs::read_to_string(path).map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
+        let text = text_file::read(path, MAX_FILE_BYTES)
+            .map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
         Self::new(text.trim()).ok_or_else(|| TokenError::Unusable { path: path.to_owned() })
     }
 
@@ -69,6 +75,8 @@ impl Token {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     manifest::{self, Content, Object, Origin, Placed},
     strict::suggest,
 };
-use crate::{observation::SourceKey, source::Credentials};
+use crate::{observation::SourceKey, source::Credentials, text_file};
 
 /// Larger files are refused: an API server takes objects of 1.5 MiB at the most.
 const MAX_FILE_BYTES: u64 = 8 << 20;
@@ -119,12 +119,8 @@ fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn read_file(file: &Path) -> FileRead {
     let read = || -> io::Result<(String, PathBuf)> {
-        let size = fs::metadata(file)?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {size} bytes")));
-        }
         let absolute = path::absolute(file)?;
-        Ok((fs::read_to_string(file)?, absolute.parent().unwrap_or(&absolute).to_owned()))
+        Ok((text_file::read(file, MAX_FILE_BYTES)?, absolute.parent().unwrap_or(&absolute).to_owned()))
     };
     match read() {
         Ok((text, folder)) => {

@@ -1,9 +1,6 @@
 //! `analytics-pod config`: what a configuration may hold, and what a run would have.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use crate::{
     cli::{Cli, ConfigCommand, ShowArgs, ShowFormat},
@@ -45,7 +42,7 @@ pub fn config(what: &ConfigCommand, cli: &Cli) -> Result<ExitCode, ConfigCommand
             show(&effective, args)?
         }
     };
-    io::stdout().write_all(text.as_bytes())?;
+    super::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

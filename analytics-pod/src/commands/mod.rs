@@ -12,6 +12,7 @@ pub mod run;
 mod simulator;
 
 use std::{
+    io::{self, Write as _},
     process,
     sync::{
         Arc,
@@ -23,6 +24,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::view;
+
+/// Prints what a command has to say. A reader that has gone away has seen enough.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
 
 /// Exit code of a process that an interrupt ended before its work was done, as shells have it (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -42,7 +52,7 @@ impl StopRequest {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub fn on_signals() -> std::io::Result<Self> {
+    pub fn on_signals() -> io::Result<Self> {
         let request = Self::default();
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let told = request.clone();

@@ -9,6 +9,7 @@ use crds::{DetectionModelSpec, ModelSource};
 
 use crate::{
     assign::{DesiredModel, Loader, ModelKey},
+    model::builtin_names,
     observation::DEFAULT_NAMESPACE,
 };
 
@@ -34,8 +35,12 @@ pub(super) fn named(argument: &str) -> Result<Arc<DesiredModel>, ModelArgumentEr
         let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         (name, ModelSource { file: Some(file.to_string_lossy().into_owned()), ..ModelSource::default() })
-    } else {
+    } else if builtin_names().any(|known| known == argument) {
         (argument.to_owned(), ModelSource { builtin: Some(argument.to_owned()), ..ModelSource::default() })
+    } else {
+        let known = builtin_names().collect::<Vec<_>>().join(", ");
+        let problem = format!("is no built-in model; write one of {known}, or a path that ends in .yaml or .onnx");
+        return Err(ModelArgumentError { path: argument.to_owned(), problem });
     };
     Ok(Arc::new(DesiredModel { key: ModelKey::new(DEFAULT_NAMESPACE, &name), spec: DetectionModelSpec::new(source) }))
 }

@@ -11,9 +11,12 @@ use super::{
     layer::{Origin, Settings, lay_over, settings_of},
     schema,
 };
-use crate::assign::{
-    document::{Located, parse},
-    strict::{check, suggest},
+use crate::{
+    assign::{
+        document::{Located, parse},
+        strict::{check, suggest},
+    },
+    text_file,
 };
 
 /// The profile that everything builds on.
@@ -163,12 +166,8 @@ fn read_one(source: Source) -> Result<Link, ConfigErrors> {
         Source::Profile(_, text) => ((*text).to_owned(), None),
         Source::File(file, _) => {
             let readable = "make it a readable YAML or JSON file of at most 8 MiB";
-            let size = fs::metadata(file).map_or(0, |data| data.len());
-            if size > MAX_FILE_BYTES {
-                return Err(whole(format!("has {size} bytes"), readable, None));
-            }
-            let text =
-                fs::read_to_string(file).map_err(|error| whole(format!("cannot be read: {error}"), readable, None))?;
+            let text = text_file::read(file, MAX_FILE_BYTES)
+                .map_err(|error| whole(format!("cannot be read: {error}"), readable, None))?;
             let absolute = path::absolute(file).map_err(|error| whole(error.to_string(), readable, None))?;
             (text, absolute.parent().map(Arc::from))
         }

@@ -101,12 +101,10 @@ pub async fn bench(args: &BenchArgs, stop: &StopRequest) -> Result<ExitCode, Ben
     let verdicts: Vec<_> = limits.iter().map(|limit| limit.judge(&report)).collect();
     match args.output {
         OutputFormat::Json => {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?
-            );
+            let text = serde_json::to_string_pretty(&report).map_err(|error| BenchError::Output(error.to_string()))?;
+            super::print(&(text + "\n"))?;
         }
-        OutputFormat::Table => print!("{}", report.to_table()),
+        OutputFormat::Table => super::print(&report.to_table())?,
     }
     if let Some(baseline) = baseline {
         eprint!("{}", report.compared_with(&baseline));

@@ -112,8 +112,8 @@ pub async fn run(args: &RunArgs, model: &str, seed: u64, stop: &StopRequest) -> 
         directed => directed?,
     };
     match args.chaos_report {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        OutputFormat::Table => print!("{}", report.to_table()),
+        OutputFormat::Json => super::print(&(serde_json::to_string_pretty(&report)? + "\n"))?,
+        OutputFormat::Table => super::print(&report.to_table())?,
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

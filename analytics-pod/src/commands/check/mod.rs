@@ -7,6 +7,7 @@ mod self_test;
 
 use std::{
     collections::BTreeMap,
+    io,
     panic::resume_unwind,
     process::ExitCode,
     sync::Arc,
@@ -32,8 +33,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a check cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the report cannot be written: {0}")]
-pub struct CheckError(#[from] serde_json::Error);
+pub enum CheckError {
+    /// It cannot be written as JSON.
+    #[error("the report cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Standard output does not take it.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
 
 /// Checks and reports; the exit code says whether anything is in the way.
 ///
@@ -50,8 +57,8 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
     sources(args, &desired, &models, &mut findings);
     let report = CheckReport { findings };
     match args.output {
-        OutputFormat::Table => print!("{}", report.to_table()),
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        OutputFormat::Table => super::print(&report.to_table())?,
+        OutputFormat::Json => super::print(&(serde_json::to_string_pretty(&report)? + "\n"))?,
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

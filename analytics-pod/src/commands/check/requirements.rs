@@ -1,13 +1,15 @@
 //! What a pod needs of the machine, held against what there is.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
+    process,
 };
 
 use gstreamer as gst;
 use rustix::{
-    fs::{Access, access, statvfs},
+    fs::statvfs,
     process::{Resource, getrlimit},
 };
 
@@ -44,8 +46,17 @@ impl Place {
     fn look(what: &'static str, path: PathBuf) -> Self {
         let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let free = statvfs(there).ok().map(|system| system.f_bavail.saturating_mul(system.f_frsize));
-        Self { what, writable: access(there, Access::WRITE_OK).is_ok(), free, path }
+        Self { what, writable: takes_files(there), free, path }
     }
+}
+
+/// Whether a file can be made in `folder`: rights alone do not tell, for a file system may be read-only or made up.
+fn takes_files(folder: &Path) -> bool {
+    let file = folder.join(format!(".vision-operator-check-{}", process::id()));
+    let made = OpenOptions::new().write(true).create_new(true).open(&file).is_ok();
+    // It is empty; where it cannot be removed nothing is lost.
+    let _ = fs::remove_file(&file);
+    made
 }
 
 /// What the machine has.

@@ -25,7 +25,10 @@ pub fn health(args: &HealthArgs) -> ExitCode {
     };
     // That nobody answers is an error of the question; a program that reads JSON reads it where it reads the rest.
     if report.is_answered() || args.output == OutputFormat::Json {
-        print!("{text}");
+        if let Err(error) = super::print(&text) {
+            // The exit code is the answer all the same.
+            eprintln!("error: standard output: {error}");
+        }
     } else {
         eprint!("{text}");
     }
