@@ -183,7 +183,7 @@ fn health_says_that_nobody_answers() {
 #[test]
 fn an_output_that_takes_nothing_is_told_and_no_crash() {
     for (arguments, code) in [(&["check"][..], 2), (&["health", "--address", "127.0.0.1:9", "--output", "json"], 3)] {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_analytics-pod"));
         let output = command.args(arguments).stdout(full).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
