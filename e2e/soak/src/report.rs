@@ -129,14 +129,17 @@ impl Report {
             self.cores_used
         );
         let Memory { first, last, highest, trend } = &self.memory;
-        let _ = writeln!(
-            text,
-            "memory       {} MiB of its own at first, {} at the end, {} at the highest; {} MiB resident at the end",
-            mebibytes(*first),
-            mebibytes(*last),
-            mebibytes(*highest),
-            mebibytes(self.last.resident)
-        );
+        // Where sources only came and went, the cycles tell of it.
+        if *highest > 0 {
+            let _ = writeln!(
+                text,
+                "memory       {} MiB of its own at first, {} at the end, {} at the highest; {} MiB resident at the end",
+                mebibytes(*first),
+                mebibytes(*last),
+                mebibytes(*highest),
+                mebibytes(self.last.resident)
+            );
+        }
         if let Some(trend) = trend {
             let kibibytes_an_hour = |a_minute: f64| a_minute * 60.0 / 1024.0;
             let _ = writeln!(
