@@ -208,8 +208,12 @@ impl Writer {
         let epoch = status.assignment.as_ref().map(|assignment| assignment.epoch);
         if status.state != state_before {
             info!(
-                source = format!("{namespace}/{name}"), epoch, state = ?status.state,
-                reason = status.reason, message = status.message, "the source's state has changed"
+                source = format!("{namespace}/{name}"),
+                epoch,
+                state = status.state.map(|state| format!("{state:?}")),
+                reason = status.reason,
+                why = status.message,
+                "the source's state has changed"
             );
         }
         let has_trouble = |state| !matches!(state, crds::StreamState::Streaming | crds::StreamState::Disabled);

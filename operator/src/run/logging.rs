@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::{LogFormat, RunError};
 
-/// What is never told in more detail: these write headers, and what strangers send.
-const HELD_BACK: [&str; 3] = ["kube_client=info", "hyper=info", "warp::server=off"];
+/// What is never told in more detail: these write headers, what strangers send, and what is told here already.
+const HELD_BACK: [&str; 6] =
+    ["kube_client=info", "kube_runtime=error", "hyper=info", "tower=info", "rustls=info", "warp::server=off"];
 
 pub(super) fn start(level: &str, format: Option<LogFormat>) -> Result<(), RunError> {
     let failed = |error: &dyn std::fmt::Display| RunError::Logging(error.to_string());

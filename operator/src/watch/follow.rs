@@ -68,7 +68,7 @@ impl Follower<'_> {
             while let Some(event) = events.next().await {
                 match event {
                     Ok(event) => {
-                        if failing {
+                        if failing && !matches!(event, watcher::Event::Init) {
                             failing = false;
                             info!(kind = &*kind, "the watch goes on");
                         }
