@@ -30,8 +30,6 @@ use crate::{
 pub use changes::{Change, Facts, Round, changes};
 pub use events::Events;
 
-#[cfg(test)]
-mod tests;
 
 /// Writes that are under way at the same time.
 const IN_FLIGHT: usize = 16;
