@@ -76,6 +76,8 @@ impl ControlPlane {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).map_err(|error| failed(&error))?;
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))?;
+        // A refused eviction is an answer too.
+        let config = Config { default_retry: false, ..config };
         Ok(Client::try_from(config)?)
     }
 

@@ -148,7 +148,7 @@ impl Scene {
 }
 
 /// Prints a log when a test panics.
-pub(crate) struct Tell(std::path::PathBuf);
+pub(crate) struct Tell(pub(crate) std::path::PathBuf);
 
 impl Drop for Tell {
     fn drop(&mut self) {
