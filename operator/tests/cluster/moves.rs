@@ -36,7 +36,7 @@ async fn an_evacuated_pod_hands_its_streams_over_make_before_break() {
     let mut remaining = leaves.clone();
     let mut warmed = BTreeSet::new();
     let mut watch = std::pin::pin!(watch);
-    let moved = tokio::time::timeout(Duration::from_secs(60), async {
+    let moved = tokio::time::timeout(Duration::from_mins(1), async {
         while !remaining.is_empty() {
             let WatchEvent::Modified(source) = watch.next().await.unwrap().unwrap() else { continue };
             let name = source.metadata.name.clone().unwrap();

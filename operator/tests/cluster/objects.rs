@@ -29,7 +29,7 @@ async fn a_source_is_bound_and_ready_with_few_writes_and_then_nothing_is_written
     scene.add_source("gate", json!({})).await;
     let mut watch = std::pin::pin!(watch);
     let mut writes = 0;
-    let ready = tokio::time::timeout(Duration::from_secs(60), async {
+    let ready = tokio::time::timeout(Duration::from_mins(1), async {
         loop {
             match watch.next().await.unwrap().unwrap() {
                 WatchEvent::Modified(source) => {
