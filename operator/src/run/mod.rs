@@ -89,7 +89,9 @@ async fn serve(flags: &Flags) -> Result<(), RunError> {
         .map_err(|source| RunError::Listen { address: flags.listen.to_string(), source })?;
     let stop = stop_on_signals()?;
     let tasks = TaskTracker::new();
-    let scope = Scope { namespaces: flags.watch_namespaces.clone(), nodes: settings.gate_evictions };
+    // An empty variable is none.
+    let namespaces = flags.watch_namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect();
+    let scope = Scope { namespaces, nodes: settings.gate_evictions };
     info!(
         version = env!("CARGO_PKG_VERSION"), namespaces = ?scope.namespaces, nodes = scope.nodes,
         address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default(), "the operator starts"
