@@ -37,7 +37,7 @@ impl Follower<'_> {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        self.follow(api, namespace, config, cache);
+        self.follow(api, namespace, config, cache, true);
     }
 
     pub(super) fn cluster<K>(&self, config: &watcher::Config, cache: Choose<K>)
@@ -45,7 +45,7 @@ impl Follower<'_> {
         K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
         K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        self.follow(Api::all(self.client.clone()), None, config, cache);
+        self.follow(Api::all(self.client.clone()), None, config, cache, false);
     }
 
     fn follow<K>(
@@ -54,6 +54,7 @@ impl Follower<'_> {
         namespace: Option<&str>,
         config: &watcher::Config,
         cache: Choose<K>,
+        is_waited_for: bool,
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
@@ -74,7 +75,7 @@ impl Follower<'_> {
                         }
                         let was_complete = intake.complete;
                         let is_new = intake.take(event);
-                        if intake.complete && !was_complete {
+                        if is_waited_for && intake.complete && !was_complete {
                             world.outstanding.fetch_sub(1, Ordering::AcqRel);
                         }
                         if is_new {

@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Every watch has told all that there is at least once.
+    /// Every watch, but for that of nodes, has told all that there is at least once.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.outstanding.load(Ordering::Acquire) == 0
@@ -84,7 +84,9 @@ pub fn start(
         [] => vec![None],
         some => some.iter().map(|namespace| Some(namespace.as_str())).collect(),
     };
-    world.outstanding.store(namespaces.len() * 3 + usize::from(scope.nodes), Ordering::Release);
+    // Nodes are not waited for: the operator may not be allowed to see them, and a node that is not known is taken to be
+    // well.
+    world.outstanding.store(namespaces.len() * 3, Ordering::Release);
     let follower = follow::Follower { client, world: &world, metrics, tasks, stop };
     let all = watcher::Config::default();
     let own = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={FIELD_MANAGER}"));
