@@ -12,13 +12,16 @@ WORKDIR /src
 COPY . .
 RUN deploy/images/compile.sh analytics-pod libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 
-# The wheel's library: the packaged one is older, and slower.
+# The wheel's library: the packaged one is older, and slower. It is fetched where the source tree does not have it.
 FROM ${BASE_IMAGE} AS onnxruntime
-RUN apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3-pip
 WORKDIR /src
-COPY scripts/onnxruntime.sh scripts/
-RUN library=$(scripts/onnxruntime.sh) \
+COPY scripts/onnxruntime.sh .cach[e] .cache/
+RUN mkdir scripts && mv .cache/onnxruntime.sh scripts/ \
+    && if [ ! -d .cache/onnxruntime ]; then \
+        apt-get update -qq && \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3-pip; \
+    fi \
+    && library=$(scripts/onnxruntime.sh) \
     && install -D -m 0644 "$library" /out/usr/lib/vision/libonnxruntime.so \
     && install -D -m 0644 -t /out/usr/share/doc/onnxruntime "${library%/*}/LICENSE" "${library%/*}/ThirdPartyNotices.txt"
 
