@@ -9,24 +9,26 @@ export PATH=$PATH:/usr/sbin:/sbin
 [ -e "$state" ] || exit 0
 rm -f "$state/up"
 
-# Nothing new is to start while containers are ended.
+# The name of each node.
+names=()
 for folder in "$state"/n*/; do
-    [ -e "$folder" ] && stop "kubelet-$(basename "$folder")"
+    [ ! -e "$folder" ] || names+=("$(basename "$folder")")
 done
-for folder in "$state"/n*/; do
-    folder=${folder%/}
-    [ -e "$folder" ] || continue
-    name=$(basename "$folder")
+
+# Nothing new is to start while containers are ended.
+stop kube-scheduler kube-controller-manager "${names[@]/#/kubelet-}" "${names[@]/#/kube-proxy-}"
+for name in "${names[@]}"; do
+    folder=$state/$name
     if alive "containerd-$name"; then
         of_node() { timeout 20 ctr --address "$folder/containerd.sock" --namespace k8s.io "$@" 2>/dev/null; }
         for container in $(of_node containers list --quiet); do
             network_namespace=$(of_node containers info "$container" | grep -om 1 '/netns/cni-[^"]*' || true)
             of_node tasks delete --force "$container" >/dev/null || true
             of_node containers delete "$container" >/dev/null || true
+            rm -f /var/lib/cni/results/*-"$container"-*
             [ -z "$network_namespace" ] || ip netns delete "${network_namespace##*/}" 2>/dev/null || true
         done
     fi
-    stop "kube-proxy-$name"
     stop "containerd-$name"
     # What is left in the node's control groups: containers whose containerd had died.
     for groups in "/sys/fs/cgroup/vision-$name" /sys/fs/cgroup/*/"vision-$name"; do
@@ -35,16 +37,13 @@ for folder in "$state"/n*/; do
             while read -r id; do kill -KILL "$id" 2>/dev/null || true; done
     done
     # The shims of such containers; each names its node's socket.
-    for process in /proc/[0-9]*; do
-        if tr '\0' '\n' 2>/dev/null <"$process/cmdline" | grep -qxF "$folder/containerd.sock"; then
-            kill -KILL "${process#/proc/}" 2>/dev/null || true
-        fi
-    done
+    { grep -lzxF "$folder/containerd.sock" /proc/[0-9]*/cmdline 2>/dev/null || true; } |
+        while IFS=/ read -r _ _ id _; do kill -KILL "$id" 2>/dev/null || true; done
     rm -f /var/lib/cni/results/"vision-$name"-*
 done
-for name in kube-scheduler kube-controller-manager kube-apiserver etcd; do
-    stop "$name"
-done
+# One after the other: without etcd the API server waits for a minute.
+stop kube-apiserver
+stop etcd
 
 # Volumes and root file systems of containers.
 awk -v state="$state/" 'index($2, state) == 1 { print $2 }' /proc/mounts | sort -r |

@@ -38,23 +38,29 @@ start() {
 # alive NAME
 alive() {
     local id time
-    read -r id time _ < <(grep " $1\$" "$state/processes" 2>/dev/null) || return 1
+    read -r id time _ < <(grep " $1\$" "$state/processes" 2>/dev/null | tail -n 1) || return 1
     [ "$(began "$id")" = "$time" ]
 }
 
-# stop NAME: asks it to end, and makes it end after ten seconds.
+# stop NAME…: asks them to end, and makes those end that have not after ten seconds.
 stop() {
-    local id time
-    read -r id time _ < <(grep " $1\$" "$state/processes" 2>/dev/null) || return 0
-    if [ "$(began "$id")" = "$time" ]; then
+    local name id time known=()
+    for name in "$@"; do
+        read -r id time _ < <(grep " $name\$" "$state/processes" 2>/dev/null | tail -n 1) || continue
+        [ "$(began "$id")" = "$time" ] || continue
         kill "$id" 2>/dev/null || true
-        for _ in {1..100}; do
-            [ "$(began "$id")" = "$time" ] || break
+        known+=("$id $time")
+    done
+    local until=$((SECONDS + 10))
+    for name in "${known[@]}"; do
+        read -r id time <<<"$name"
+        while [ "$(began "$id")" = "$time" ]; do
+            if [ "$SECONDS" -ge "$until" ]; then
+                kill -KILL "$id" 2>/dev/null || true
+            fi
             sleep 0.1
         done
-        [ "$(began "$id")" = "$time" ] && kill -KILL "$id" 2>/dev/null
-    fi
-    sed -i "/ $1\$/d" "$state/processes"
+    done
 }
 
 # await SECONDS WHAT NAME COMMAND…: until the command succeeds; NAME is the process that it depends on.
