@@ -47,6 +47,10 @@ if ! cmp -s deploy/vision-operator.yaml "$work/deploy.yaml"; then
     exit 1
 fi
 
+"$(scripts/cluster-tools.sh kubectl)/kubectl" kustomize deploy >"$work/kustomized.yaml"
+grep -q '^kind: Namespace' "$work/kustomized.yaml"
+grep -q '^kind: Deployment' "$work/kustomized.yaml"
+
 say "an upgrade and the operator's rights, on a real API server"
 e2e/chart/installation.sh "$work/installation"
 say "all good"
