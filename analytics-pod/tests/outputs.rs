@@ -83,6 +83,22 @@ fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
 }
 
 #[test]
+fn two_outputs_are_not_one_file_by_whatever_names() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+    for (other, key) in
+        [("--output=file:link/lines", "outputs (--output)"), ("--log-file=link/lines", "log.file (--log-file)")]
+    {
+        let output = run(folder.path(), &["--output=file:real/lines", other]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let expected = format!("error: outputs (--output) and {key} are the same file, link/lines; name another one");
+        assert_eq!(said.lines().last(), Some(&*expected), "{said}");
+    }
+}
+
+#[test]
 fn a_run_ends_when_all_that_a_command_line_names_has_ended() {
     let folder = tempfile::tempdir().unwrap();
     let output = pod(folder.path(), &["sim://street?seed=3&fps=30&frames=20"]);
