@@ -58,6 +58,20 @@ done
 [ "$(priority)" = 7 ] || fail "the upgraded definition lacks the new field"
 [ "$(kubectl get videosources -o name | wc -l)" = 2 ] || fail "the upgrade lost sources"
 
+# The chart gives what the operator's own tests run with, and nothing else. Usage: rights PART KIND NAME
+rights() {
+    kubectl get "$2" "$3" --namespace vision-system -o json | python3 -c '
+import json, sys
+part, path = sys.argv[1:]
+fields = ("apiGroups", "resources", "resourceNames", "verbs")
+flat = lambda rules: sorted([sorted(rule.get(field, [])) for field in fields] for rule in rules)
+sys.exit(flat(json.load(sys.stdin)["rules"]) != flat(json.load(open(path))[part]))
+' "$1" operator/rbac.json || fail "$2 $3 is not what operator/rbac.json says of $1"
+}
+rights watchedNamespaces clusterrole vision-system-vision-operator
+rights cluster clusterrole vision-system-vision-operator-nodes
+rights ownNamespace role vision-operator
+
 # As the operator: the API server lets it write a Role only with rights that it has itself.
 as_operator() { kubectl --as system:serviceaccount:vision-system:vision-operator "$@"; }
 as_operator create role pods-of-a-model --resource secrets --resource-name login --verb get >/dev/null ||

@@ -1,14 +1,15 @@
-{{/* What the operator does where it serves: in each watched namespace, or in all. */}}
+{{/* What the operator does where it serves: in each watched namespace, or in all. All of its rights are those of
+operator/rbac.json, with which its tests run; e2e/chart holds the two equal. */}}
 {{- define "vision.servingRules" -}}
 - apiGroups: [vision-operator.dev]
   resources: [videosources, detectionmodels]
   verbs: [get, list, watch]
 - apiGroups: [vision-operator.dev]
   resources: [videosources/status, detectionmodels/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create, patch]
