@@ -78,11 +78,22 @@ start etcd --data-dir "$folder/etcd" --unsafe-no-fsync --log-level warn \
     --listen-client-urls "http://127.0.0.1:$etcd_port" --advertise-client-urls "http://127.0.0.1:$etcd_port" \
     --listen-peer-urls http://127.0.0.1:0
 
+# Who asks for which Secret, in `audit.log`.
+cat >"$folder/audit-policy.yaml" <<EOF
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - {level: Metadata, resources: [{group: "", resources: [secrets]}]}
+  - {level: None}
+EOF
+
 start kube-apiserver --etcd-servers "http://127.0.0.1:$etcd_port" \
     --bind-address 127.0.0.1 --secure-port "$api_port" --advertise-address 127.0.0.1 --endpoint-reconciler-type none \
     --tls-cert-file "$folder/apiserver.crt" --tls-private-key-file "$folder/apiserver.key" \
     --client-ca-file "$folder/ca.crt" --token-auth-file "$folder/tokens.csv" \
     --authorization-mode RBAC,Node --allow-privileged --service-cluster-ip-range 10.96.0.0/16 \
+    --audit-policy-file "$folder/audit-policy.yaml" --audit-log-path "$folder/audit.log" \
     --service-account-issuer "$server" \
     --service-account-key-file "$folder/service-account.pub" \
     --service-account-signing-key-file "$folder/service-account.key"
@@ -93,7 +104,14 @@ start kube-controller-manager --kubeconfig "$folder/kubeconfig" --leader-elect=f
     --service-account-private-key-file "$folder/service-account.key" --root-ca-file "$folder/ca.crt" \
     --use-service-account-credentials
 start kube-scheduler --kubeconfig "$folder/kubeconfig" --leader-elect=false --secure-port 0
-start kwok --kubeconfig "$folder/kubeconfig" --manage-all-nodes --server-address 127.0.0.1:0
+# kwok plays nodes and their pods by its own stages: nodes are ready, pods run at once and end at once. Pods get addresses
+# on loopback, where something can answer for them; another range each time, for clusters side by side.
+stages=$(cd "$here/tools" && go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+start kwok --kubeconfig "$folder/kubeconfig" --manage-all-nodes --server-address 127.0.0.1:0 \
+    --cidr "127.$(shuf -n 1 -i 16-250).0.0/16" --node-lease-duration-seconds 40 \
+    --config "$stages/node/fast/node-initialize.yaml" \
+    --config "$stages/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml" \
+    --config "$stages/pod/fast/pod-ready.yaml" --config "$stages/pod/fast/pod-delete.yaml"
 
 echo ready
 cat >/dev/null
