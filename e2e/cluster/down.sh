@@ -46,8 +46,10 @@ stop kube-apiserver
 stop etcd
 
 # Volumes and root file systems of containers.
-awk -v state="$state/" 'index($2, state) == 1 { print $2 }' /proc/mounts | sort -r |
-    while read -r mount; do umount --lazy "$mount" || true; done
+mounts() { awk -v state="$state/" 'index($2, state) == 1 { print $2 }' /proc/mounts | sort -r; }
+mounts | while read -r mount; do umount --lazy "$mount" || true; done
+# What lies below a mount may be someone else's.
+[ -z "$(mounts)" ] || fail "cannot unmount all below $state, and deletes nothing: $(mounts | head -n 1)"
 for groups in /sys/fs/cgroup/vision-n* /sys/fs/cgroup/*/vision-n*; do
     [ -d "$groups" ] || continue
     for _ in {1..50}; do
