@@ -18,5 +18,8 @@ report=target/coverage.lcov
 VISION_ONNXRUNTIME=${VISION_ONNXRUNTIME:-$(scripts/onnxruntime.sh)}
 export VISION_ONNXRUNTIME
 mkdir -p target
-"$tool" llvm-cov --workspace --locked --no-fail-fast --lcov --output-path "$report"
+status=0
+"$tool" llvm-cov --no-report --workspace --locked --no-fail-fast || status=$?
+"$tool" llvm-cov report --lcov --output-path "$report"
 scripts/coverage.py "$report"
+exit "$status"

@@ -238,10 +238,13 @@ fn every_model_that_cannot_be_used_says_why_and_harms_no_other() {
     assert!(!pod.end().contains("panicked"));
 }
 
+/// Some seconds of a street; they begin when the model is open.
+const STREET: &str = "sim://street?seed=3&fps=10&width=320&height=240&frames=40";
+
 /// `analytics-pod run` on a street for a while, in `folder`.
 fn run(folder: &Path, arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_analytics-pod"))
-        .args(["run", "sim://street?seed=3", "--max-duration", "5s", "--listen", "127.0.0.1:0"])
+        .args(["run", STREET, "--listen", "127.0.0.1:0"])
         .args(arguments)
         .current_dir(folder)
         .env_remove("RUST_LOG")

@@ -21,9 +21,10 @@ fn pod(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Three seconds of a street.
+/// Some seconds of a street.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    pod(folder, &[&["sim://street?seed=3", "--max-duration", "3s"], arguments].concat())
+    // They begin when the model is open.
+    pod(folder, &[&["sim://street?seed=3&fps=10&width=320&height=240&frames=30"], arguments].concat())
 }
 
 fn lines(text: &str) -> Vec<Value> {
