@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the VideoSources and DetectionModels of a cluster.
+    /// Serve the `VideoSource`s and `DetectionModel`s of a cluster.
     Run(Box<Flags>),
     /// Print the `CustomResourceDefinition`s as YAML, for `kubectl apply -f -`.
     Crds,

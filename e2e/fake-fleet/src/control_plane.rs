@@ -75,7 +75,9 @@ impl ControlPlane {
         let failed = |error: &dyn std::fmt::Display| Error::Other(format!("kubeconfig: {error}"));
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).map_err(|error| failed(&error))?;
         let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))?;
+        // A refused eviction is an answer too.
+        config.default_retry = false;
         Ok(Client::try_from(config)?)
     }
 

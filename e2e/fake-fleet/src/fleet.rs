@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, Client,
+    core::DeserializeGuard,
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::time::Instant;
@@ -122,15 +123,18 @@ impl Fleet {
     }
 }
 
-async fn watch_sources(sources: Api<VideoSource>, state: Arc<Mutex<State>>) {
+async fn watch_sources(sources: Api<DeserializeGuard<VideoSource>>, state: Arc<Mutex<State>>) {
     let events = watcher(sources, watcher::Config::default()).default_backoff();
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Ok(watcher::Event::Apply(source) | watcher::Event::InitApply(source)) => state.take(&source, false),
-            Ok(watcher::Event::Delete(source)) => state.take(&source, true),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => {}
+            Ok(
+                watcher::Event::Apply(DeserializeGuard(Ok(source)))
+                | watcher::Event::InitApply(DeserializeGuard(Ok(source))),
+            ) => state.take(&source, false),
+            Ok(watcher::Event::Delete(DeserializeGuard(Ok(source)))) => state.take(&source, true),
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -173,7 +173,7 @@ impl Operator {
     pub fn address(&self) -> Option<String> {
         let log = self.log();
         let starts = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        starts.filter_map(|line| Some(line["address"].as_str()?.to_owned())).last()
+        starts.filter_map(|line| Some(line["address"].as_str()?.to_owned())).next_back()
     }
 
     /// Ends it without a word to it.

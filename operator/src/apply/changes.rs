@@ -96,7 +96,7 @@ pub enum Change {
         /// The object.
         key: Key,
         /// What is wrong.
-        unreadable: Unreadable,
+        unreadable: Box<Unreadable>,
     },
 }
 
@@ -127,7 +127,7 @@ pub fn changes(facts: &Facts<'_>) -> Round {
     round.changes.extend(facts.unreadable.iter().map(|(kind, key, unreadable)| Change::Unreadable {
         kind,
         key: key.clone(),
-        unreadable: unreadable.clone(),
+        unreadable: Box::new(unreadable.clone()),
     }));
     round
 }

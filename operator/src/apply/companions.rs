@@ -35,7 +35,7 @@ const IN_FLIGHT: usize = 8;
 
 /// What was applied is applied again after this time, in case somebody has changed or deleted it. That changes nothing
 /// where nothing was.
-const AGAIN: Duration = Duration::from_secs(600);
+const AGAIN: Duration = Duration::from_mins(10);
 
 /// After a refusal it is tried again after this time.
 const RETRY: Duration = Duration::from_secs(5);

@@ -27,7 +27,7 @@ pub(super) struct Note {
     pub(super) warns: bool,
     pub(super) action: &'static str,
     pub(super) reason: String,
-    pub(super) note: String,
+    pub(super) text: String,
 }
 
 /// Where events go.
@@ -56,11 +56,11 @@ impl Events {
         let counts = metrics.clone();
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Some(note) = waiting.recv().await {
-                let Note { about, related, warns, action, reason, note } = note;
+                let Note { about, related, warns, action, reason, text } = note;
                 let event = Event {
                     type_: if warns { EventType::Warning } else { EventType::Normal },
                     reason,
-                    note: Some(shortened(note)),
+                    note: Some(shortened(text)),
                     action: action.to_owned(),
                     secondary: related,
                 };
@@ -80,11 +80,11 @@ impl Events {
     }
 }
 
-fn shortened(mut note: String) -> String {
-    let mut end = LONGEST_NOTE.min(note.len());
-    while !note.is_char_boundary(end) {
+fn shortened(mut text: String) -> String {
+    let mut end = LONGEST_NOTE.min(text.len());
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    note.truncate(end);
-    note
+    text.truncate(end);
+    text
 }

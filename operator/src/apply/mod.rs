@@ -30,7 +30,6 @@ use crate::{
 pub use changes::{Change, Facts, Round, changes};
 pub use events::Events;
 
-
 /// Writes that are under way at the same time.
 const IN_FLIGHT: usize = 16;
 

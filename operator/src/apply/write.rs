@@ -220,14 +220,14 @@ impl Writer {
         let is_plain = matches!(status.reason.as_deref(), None | Some("Connecting" | "Releasing" | "WaitingForPod"));
         if status.reason.as_deref() != reason_before && status.state.is_some_and(has_trouble) && !is_plain {
             let reason = status.reason.clone().unwrap_or_default();
-            let note = status.message.clone().unwrap_or_default();
+            let text = status.message.clone().unwrap_or_default();
             self.events.tell(Note {
                 about: reference(object),
                 related: None,
                 warns: true,
                 action: "Watch",
                 reason,
-                note,
+                text,
             });
         }
     }
@@ -249,7 +249,7 @@ impl Writer {
                 warns: true,
                 action: "Serve",
                 reason: condition.reason.clone(),
-                note: condition.message.clone(),
+                text: condition.message.clone(),
             });
         }
     }
@@ -258,17 +258,17 @@ impl Writer {
     fn decided(&self, decision: &Decision, about: &ObjectReference, related: Option<ObjectReference>) {
         let (action, reason) = (decision.action(), decision.reason());
         self.metrics.decided(action, reason.as_str());
-        let note = note(decision);
+        let text = note(decision);
         let object =
             format!("{}/{}", about.namespace.as_deref().unwrap_or_default(), about.name.as_deref().unwrap_or_default());
-        info!(action, reason = reason.as_str(), object, epoch = epoch(decision), "{note}");
+        info!(action, reason = reason.as_str(), object, epoch = epoch(decision), "{text}");
         self.events.tell(Note {
             about: about.clone(),
             related,
             warns: false,
             action,
             reason: reason.as_str().to_owned(),
-            note,
+            text,
         });
     }
 }

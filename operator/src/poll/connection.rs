@@ -57,12 +57,11 @@ pub(super) async fn ask(
     host: &ServerName<'static>,
     tls: &watch::Receiver<Arc<ClientConfig>>,
 ) -> Result<PodReport, Error> {
-    let mut sender = match connection.take().filter(|sender| !sender.is_closed()) {
-        Some(sender) => sender,
-        None => {
-            let tls = tls.borrow().clone();
-            connect(address, host, tls).await?
-        }
+    let mut sender = if let Some(sender) = connection.take().filter(|sender| !sender.is_closed()) {
+        sender
+    } else {
+        let tls = tls.borrow().clone();
+        connect(address, host, tls).await?
     };
     sender.ready().await?;
     let mut request = Request::new(Empty::new());

@@ -168,11 +168,10 @@ impl Questioner {
                 Err(_) => Err(connection::Error::Timeout),
             };
             self.metrics.polled(began.elapsed(), answer.as_ref().err().map(connection::Error::word));
-            match &answer {
-                Err(error) if !was_silent => {
-                    debug!(pod = %self.key, address = %self.address, %error, "the pod does not answer");
-                }
-                _ => {}
+            if let Err(error) = &answer
+                && !was_silent
+            {
+                debug!(pod = %self.key, address = %self.address, %error, "the pod does not answer");
             }
             was_silent = answer.is_err();
             if answer.is_err() {
@@ -188,20 +187,16 @@ impl Questioner {
     fn take(&self, report: Option<PodReport>, asked: i64) -> bool {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.entry(self.key.clone()).or_default();
-        match report {
-            Some(report) => {
-                let is_new = answer.report.as_ref().is_none_or(|before| coarse(before) != coarse(&report));
-                answer.poll.answered(&self.key.name, &report, asked);
-                if report.pod == *self.key.name {
-                    answer.report = Some(Arc::new(report));
-                }
-                is_new
-            }
-            None => {
-                answer.poll.missed(asked);
-                false
-            }
+        let Some(report) = report else {
+            answer.poll.missed(asked);
+            return false;
+        };
+        let is_new = answer.report.as_ref().is_none_or(|before| coarse(before) != coarse(&report));
+        answer.poll.answered(&self.key.name, &report, asked);
+        if report.pod == *self.key.name {
+            answer.report = Some(Arc::new(report));
         }
+        is_new
     }
 }
 

@@ -15,7 +15,7 @@ use warp::{Filter, Reply, http::StatusCode, reply};
 use crate::{clock, metrics::Metrics};
 
 /// The control loop hangs when it has not come round for so long.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 
 /// How the operator itself does.
 pub(super) struct Health {

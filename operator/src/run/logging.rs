@@ -7,8 +7,15 @@ use tracing_subscriber::EnvFilter;
 use super::{LogFormat, RunError};
 
 /// What is never told in more detail: these write headers, what strangers send, and what is told here already.
-const HELD_BACK: [&str; 6] =
-    ["kube_client=info", "kube_runtime=error", "hyper=info", "tower=info", "rustls=info", "warp::server=off"];
+const HELD_BACK: [&str; 7] = [
+    "kube_client=warn",
+    "kube_client::client::builder=off",
+    "kube_runtime=error",
+    "hyper=info",
+    "tower=info",
+    "rustls=info",
+    "warp::server=off",
+];
 
 pub(super) fn start(level: &str, format: Option<LogFormat>) -> Result<(), RunError> {
     let failed = |error: &dyn std::fmt::Display| RunError::Logging(error.to_string());

@@ -34,7 +34,7 @@ pub use flags::{Flags, LogFormat};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the CA is looked after.
-const CERTIFICATES: Duration = Duration::from_secs(6 * 3_600);
+const CERTIFICATES: Duration = Duration::from_hours(6);
 
 /// How often the CA is asked for until it can be had.
 const CERTIFICATES_RETRY: Duration = Duration::from_secs(2);

@@ -203,10 +203,19 @@ fn what_is_told_of_capacity_is_the_whole_of_which_four_fifths_are_planned() {
     let planned = Load { streams: 8, inferences: 100_000, decode: 1_000_000 }.planned();
     let standing = Standing { pod_capacity: planned, ..Standing::default() };
     let object = people();
-    let facts =
-        ModelFacts { now: now(), object: &object, refusal: None, standing: &standing, pods: &[], companions_refused: None };
+    let facts = ModelFacts {
+        now: now(),
+        object: &object,
+        refusal: None,
+        standing: &standing,
+        pods: &[],
+        companions_refused: None,
+    };
     let status = model(&facts);
     assert_eq!(status.pod_capacity.inferences_per_second, Some(100));
     assert_eq!((status.pod_capacity.streams, status.pod_capacity.decode), (Some(8), Some(1_000)));
-    assert_eq!(status.selector.unwrap(), "app.kubernetes.io/managed-by=vision-operator,vision-operator.dev/model=people");
+    assert_eq!(
+        status.selector.unwrap(),
+        "app.kubernetes.io/managed-by=vision-operator,vision-operator.dev/model=people"
+    );
 }

@@ -37,7 +37,7 @@ const WRITES: u32 = 4;
 const IN_FLIGHT: usize = 16;
 
 /// Nothing may take longer.
-const PATIENCE: Duration = Duration::from_secs(480);
+const PATIENCE: Duration = Duration::from_mins(8);
 
 /// Measures the operator with many sources.
 #[derive(Parser)]
