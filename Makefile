@@ -4,10 +4,10 @@ DURATION ?=
 HOURS ?=
 CYCLES ?=
 
-.PHONY: help setup build demo test bench api-test soak coverage audit crds
+.PHONY: help setup build demo test bench api-test soak coverage audit crds images cluster cluster-down
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Installs what is missing: Debian packages and the ONNX Runtime library
 	@scripts/setup.sh
@@ -37,5 +37,16 @@ coverage: setup ## Tests' coverage of lines by room; fails where it is too low
 audit: setup ## Checks the dependencies against the RustSec advisories (needs the network)
 	@"$$(scripts/tools.sh cargo-deny)/cargo-deny" check
 
-crds: ## Writes the resources' YAML anew from the Rust types
+crds: ## Writes the resources' YAML anew from the Rust types, and what the chart makes of it (needs Go)
 	@cargo run --quiet -p operator -- crds > crds/generated/vision-operator.dev.yaml
+	@cp crds/generated/vision-operator.dev.yaml helm/files/crds.yaml
+	@e2e/chart/deploy.sh
+
+images: ## Builds the container images with buildah or docker (VISION_BINARIES=FOLDER takes programs that are built already)
+	@deploy/images/build.sh
+
+cluster: ## Starts a Kubernetes of two nodes on this machine, as root, with the images loaded
+	@e2e/cluster/up.sh
+
+cluster-down: ## Ends it, and everything that it started
+	@e2e/cluster/down.sh

@@ -20,6 +20,16 @@ step "licences, bans and sources of the dependencies"
 cargo fetch --quiet --locked
 "$(scripts/tools.sh cargo-deny)/cargo-deny" --offline check --hide-inclusion-graph bans licenses sources
 
+step "shell scripts"
+if command -v shellcheck >/dev/null; then
+    git ls-files '*.sh' | xargs shellcheck --external-sources --severity warning
+else
+    echo "skipped, for shellcheck is not installed (Debian: apt-get install shellcheck)"
+fi
+
+step "chart"
+e2e/chart/run.sh
+
 step "tests"
 status=0
 cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?

@@ -63,15 +63,7 @@ token=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
 (
     umask 077
     echo "$token,admin,admin,system:masters" >"$folder/tokens.csv"
-    openssl genrsa -out "$folder/service-account.key" 2048 2>/dev/null
-    openssl rsa -in "$folder/service-account.key" -pubout -out "$folder/service-account.pub" 2>/dev/null
-    openssl req -x509 -newkey rsa:2048 -nodes -days 36500 -subj /CN=vision-test-cluster \
-        -keyout "$folder/ca.key" -out "$folder/ca.crt" 2>/dev/null
-    openssl req -newkey rsa:2048 -nodes -subj /CN=kube-apiserver \
-        -keyout "$folder/apiserver.key" -out "$folder/apiserver.csr" 2>/dev/null
-    openssl x509 -req -days 36500 -in "$folder/apiserver.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" \
-        -extfile <(echo "subjectAltName=IP:127.0.0.1,IP:10.96.0.1,DNS:localhost,DNS:kubernetes.default.svc") \
-        -out "$folder/apiserver.crt" 2>/dev/null
+    "$here/credentials.sh" "$folder" IP:127.0.0.1,IP:10.96.0.1,DNS:localhost,DNS:kubernetes.default.svc
     cat >"$folder/kubeconfig" <<EOF
 apiVersion: v1
 kind: Config
