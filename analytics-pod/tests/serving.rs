@@ -71,7 +71,8 @@ fn cameras(names: &[&str], login: Option<&Login>) -> Simulator {
 /// What a consumer keeps of what several pods publish: in the order of publication nothing of a lower epoch or session
 /// than was seen.
 fn kept(pods: &[&ServingPod], source: &str) -> Vec<Observation> {
-    let mut all: Vec<_> = pods.iter().flat_map(|pod| pod.observations()).filter(|seen| &*seen.source == source).collect();
+    let mut all: Vec<_> =
+        pods.iter().flat_map(|pod| pod.observations()).filter(|seen| &*seen.source == source).collect();
     all.sort_by_key(|seen| seen.publish_time);
     let mut highest = (0, 0);
     all.retain(|seen| {
@@ -122,7 +123,9 @@ async fn what_is_bound_is_detected_under_its_epoch_and_reported() {
     assert!(status == 200 && sources.contains("gate") && sources.contains("kubernetes"), "{status} {sources}");
     let (status, problem) = pod.http("POST", "/api/v1/sources");
     assert!(status == 405 && problem.contains("kubectl"), "{status} {problem}");
-    assert!(pod.http("GET", "/metrics").1.contains("vision_pod_frames_received_total{namespace=\"bound\",source=\"gate\"}"));
+    assert!(
+        pod.http("GET", "/metrics").1.contains("vision_pod_frames_received_total{namespace=\"bound\",source=\"gate\"}")
+    );
 
     // An edit is taken in place; another place to read from is a new session of the same binding.
     let session = pod.observations().last().unwrap().session;
@@ -154,9 +157,12 @@ async fn a_stream_is_handed_over_warm_and_no_frame_is_missed() {
     let new = ServingPod::start(&server, &cluster, "people-new");
     eventually("the new pod has started", async || new.http("GET", "/startupz").0 == 200).await;
     cluster
-        .status("gate", json!({
-            "assignment": { "pod": old.name, "epoch": 10 }, "handover": { "pod": new.name, "epoch": 11 },
-        }))
+        .status(
+            "gate",
+            json!({
+                "assignment": { "pod": old.name, "epoch": 10 }, "handover": { "pod": new.name, "epoch": 11 },
+            }),
+        )
         .await;
     eventually("the new pod is warm", async || {
         new.source("gate").is_some_and(|gate| (gate.phase, gate.epoch) == (Phase::Warm, 11))
@@ -165,7 +171,8 @@ async fn a_stream_is_handed_over_warm_and_no_frame_is_missed() {
     old.more("gate", 3).await;
     assert_eq!(new.published("gate"), 0);
     cluster.assign("gate", &new.name, 11).await;
-    eventually("the new pod is active", async || new.source("gate").is_some_and(|gate| gate.phase == Phase::Active)).await;
+    eventually("the new pod is active", async || new.source("gate").is_some_and(|gate| gate.phase == Phase::Active))
+        .await;
     new.more("gate", 15).await;
     eventually("the old pod has released it", async || old.source("gate").is_none()).await;
 
@@ -225,9 +232,11 @@ async fn a_login_is_read_once_the_pod_may_and_no_other_secret_is() {
     let pod = ServingPod::start(&server, &cluster, "people-logins");
     cluster.secret("gate-login", "kubernetes.io/basic-auth", &login.username, &login.password).await;
     cluster.secret("opaque", "Opaque", &login.username, &login.password).await;
-    let spec = |secret: &str| json!({
-        "uri": simulator.uri("gate").unwrap(), "credentialsSecretRef": { "name": secret },
-    });
+    let spec = |secret: &str| {
+        json!({
+            "uri": simulator.uri("gate").unwrap(), "credentialsSecretRef": { "name": secret },
+        })
+    };
     eventually("the pod has started", async || pod.http("GET", "/startupz").0 == 200).await;
     cluster.source("gate", &spec("gate-login")).await;
     cluster.assign("gate", &pod.name, 10).await;
@@ -330,7 +339,9 @@ async fn a_changed_model_is_taken_between_frames_and_one_that_fails_is_not() {
     eventually("the failure is told", async || pod.report().model.phase == ModelPhase::Failed).await;
     let model = pod.report().model;
     assert_eq!((model.generation, model.reason.as_deref()), (generation, Some("Unknown")));
-    assert!(broken > generation && model.digest.is_some() && model.message.is_some_and(|text| text.contains("nothing")));
+    assert!(
+        broken > generation && model.digest.is_some() && model.message.is_some_and(|text| text.contains("nothing"))
+    );
     pod.more("gate", 5).await;
     let frames = kept(&[&pod], "gate");
     assert!(frames.iter().all(|seen| seen.session == session));

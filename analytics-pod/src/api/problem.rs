@@ -119,6 +119,7 @@ impl From<ChangeError> for Failure {
             }
             ChangeError::InCluster => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, "in-cluster", "The cluster says what runs", detail)
+                    .with_header("allow", "GET")
             }
             ChangeError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-state-folder", "Changes are off", detail)

@@ -23,8 +23,8 @@ mod watch;
 pub use causes::Causes;
 pub use command_line::from_uris;
 pub use desired::{
-    Binding, ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest, ModelKey,
-    RecoveryPolicy, UnknownClass,
+    Binding, ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest,
+    ModelKey, RecoveryPolicy, UnknownClass,
 };
 pub(crate) use error::is_quotable;
 pub use error::{Kind, ManifestError, ObjectId};

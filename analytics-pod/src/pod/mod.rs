@@ -376,16 +376,8 @@ impl Supervised {
         let engine = Arc::clone(&self.engine);
         let recovery = recovery_of(&desired);
         let places = desired.alternatives();
-        let supervised = supervise(
-            engine,
-            &self.stream.key,
-            recovery,
-            places,
-            &self.telemetry,
-            &self.cancel,
-            prepare,
-            attempt,
-        );
+        let supervised =
+            supervise(engine, &self.stream.key, recovery, places, &self.telemetry, &self.cancel, prepare, attempt);
         tokio::pin!(supervised);
         let mut told = self.told.clone();
         loop {

@@ -38,7 +38,10 @@ impl Demand {
         for (key, counters) in streaming {
             let samples = self.samples.entry(key).or_default();
             // Counters of another run of the source.
-            if samples.back().is_some_and(|(_, last)| counters.inferred < last.inferred || counters.decode < last.decode) {
+            if samples
+                .back()
+                .is_some_and(|(_, last)| counters.inferred < last.inferred || counters.decode < last.decode)
+            {
                 samples.clear();
             }
             samples.push_back((now, counters));

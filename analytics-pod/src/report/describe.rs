@@ -42,10 +42,7 @@ pub enum Described<'a> {
 
 /// The report of each source: what the pod holds, and under which epoch what it has lost is being closed.
 #[must_use]
-pub fn describe(
-    held: &BTreeMap<SourceKey, Described<'_>>,
-    releasing: &BTreeMap<SourceKey, u64>,
-) -> Vec<SourceReport> {
+pub fn describe(held: &BTreeMap<SourceKey, Described<'_>>, releasing: &BTreeMap<SourceKey, u64>) -> Vec<SourceReport> {
     let mut reports: Vec<SourceReport> = held.iter().map(|(key, described)| report(key, described)).collect();
     let closing = releasing.iter().filter(|(key, _)| !held.contains_key(*key));
     reports.extend(closing.map(|(key, epoch)| SourceReport { phase: Phase::Releasing, ..named(key, *epoch) }));
@@ -74,10 +71,12 @@ fn report(key: &SourceKey, described: &Described<'_>) -> SourceReport {
             let binding = source.binding.unwrap_or(Binding { epoch: 0, publishes: true });
             let state = state(source, now);
             let is_streaming = state == SourceState::Streaming;
-            let phase = match binding.publishes {
-                true => Phase::Active,
-                false if is_streaming && now.warmed > 0 => Phase::Warm,
-                false => Phase::Warming,
+            let phase = if binding.publishes {
+                Phase::Active
+            } else if is_streaming && now.warmed > 0 {
+                Phase::Warm
+            } else {
+                Phase::Warming
             };
             let failure = now.failure.clone().filter(|_| !is_streaming && state != SourceState::Completed);
             let (codec, width, height) = match now.format.clone() {
@@ -189,7 +188,8 @@ mod tests {
         .into();
         let releasing = [(source.key.clone(), 5), (SourceKey::new("yard", "old"), 6)].into();
         let reports = describe(&held, &releasing);
-        let told: Vec<_> = reports.iter().map(|report| (&*report.name, report.phase, report.state, report.epoch)).collect();
+        let told: Vec<_> =
+            reports.iter().map(|report| (&*report.name, report.phase, report.state, report.epoch)).collect();
         assert_eq!(
             told,
             [

@@ -105,7 +105,8 @@ async fn listen(listener: TcpListener, certificates: Certificates, reporter: Arc
 
 async fn serve(connection: TcpStream, acceptor: TlsAcceptor, reporter: &Reporter) -> io::Result<()> {
     let stream = timeout(TIMEOUT, acceptor.accept(connection)).await??;
-    let service = service_fn(|request: Request<Incoming>| async move { Ok::<_, Infallible>(answer(&request, reporter)) });
+    let service =
+        service_fn(|request: Request<Incoming>| async move { Ok::<_, Infallible>(answer(&request, reporter)) });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)

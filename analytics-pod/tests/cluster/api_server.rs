@@ -19,8 +19,9 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Config, Resource, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
+    core::{NamespaceResourceScope, ObjectMeta},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -108,7 +109,7 @@ impl ApiServer {
         let sources: Api<VideoSource> = Api::all(server.admin().await);
         let models: Api<DetectionModel> = Api::all(server.admin().await);
         eventually("the definitions are served", async || {
-            sources.list(&Default::default()).await.is_ok() && models.list(&Default::default()).await.is_ok()
+            sources.list(&ListParams::default()).await.is_ok() && models.list(&ListParams::default()).await.is_ok()
         })
         .await;
         Some(server)
@@ -183,8 +184,8 @@ impl ApiServer {
     {
         let params = PatchParams::apply("test").force();
         let mut value = serde_json::to_value(object).unwrap();
-        value["apiVersion"] = K::api_version(&Default::default()).into();
-        value["kind"] = K::kind(&Default::default()).into();
+        value["apiVersion"] = K::api_version(&K::DynamicType::default()).into();
+        value["kind"] = K::kind(&K::DynamicType::default()).into();
         api.patch(&object.name_any(), &params, &Patch::Apply(value)).await.unwrap();
     }
 
@@ -192,7 +193,7 @@ impl ApiServer {
     pub(crate) async fn namespace(&self, name: &str) -> Cluster {
         let client = self.admin().await;
         let namespace = Namespace {
-            metadata: kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
             ..Namespace::default()
         };
         self.apply(&Api::all(client.clone()), &namespace).await;
@@ -221,7 +222,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    fn api<K: Resource<Scope = kube::core::NamespaceResourceScope>>(&self) -> Api<K>
+    fn api<K: Resource<Scope = NamespaceResourceScope>>(&self) -> Api<K>
     where
         K::DynamicType: Default,
     {
@@ -230,11 +231,11 @@ impl Cluster {
 
     async fn apply<K>(&self, mut object: Value) -> K
     where
-        K: Resource<Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+        K: Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
         K::DynamicType: Default,
     {
-        object["apiVersion"] = K::api_version(&Default::default()).into();
-        object["kind"] = K::kind(&Default::default()).into();
+        object["apiVersion"] = K::api_version(&K::DynamicType::default()).into();
+        object["kind"] = K::kind(&K::DynamicType::default()).into();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let params = PatchParams::apply("test").force();
         self.api::<K>().patch(&name, &params, &Patch::Apply(object)).await.unwrap()
@@ -251,7 +252,8 @@ impl Cluster {
             }),
         ];
         if !secrets.is_empty() {
-            let rule = json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": ["get"] });
+            let rule =
+                json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": ["get"] });
             rules.push(rule);
         }
         self.apply::<Role>(json!({ "metadata": { "name": "people-analytics" }, "rules": rules })).await;
@@ -271,8 +273,7 @@ impl Cluster {
     }
 
     /// Writes the whole status, as the operator does.
-    pub(crate) async fn status(&self, name: &str, status: Value) {
-        let mut status = status;
+    pub(crate) async fn status(&self, name: &str, mut status: Value) {
         let epoch = |part: &str| status[part]["epoch"].as_i64();
         let current = self.api::<VideoSource>().get(name).await.unwrap().status.and_then(|status| status.epoch);
         status["epoch"] = [epoch("assignment"), epoch("handover"), current].into_iter().flatten().max().into();
@@ -298,7 +299,7 @@ impl Cluster {
         let data = [("username", username), ("password", password)]
             .map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec())));
         let secret = Secret {
-            metadata: kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
             type_: Some(kind.to_owned()),
             data: Some(data.into()),
             ..Secret::default()

@@ -96,7 +96,17 @@ impl ServingPod {
         let (address, report_address) = (address(), address());
         let client = authority.client();
         let name = name.to_owned();
-        Self { process: Mutex::new(Process(child)), name, address, report_address, folder, authority, client, log, observations }
+        Self {
+            process: Mutex::new(Process(child)),
+            name,
+            address,
+            report_address,
+            folder,
+            authority,
+            client,
+            log,
+            observations,
+        }
     }
 
     /// As a crash does; the container's folders stay.

@@ -58,7 +58,9 @@ impl Seen {
 
     /// What it has for `pod`.
     fn binding(&self, pod: &str) -> Option<Binding> {
-        let of_pod = |bound: &Option<(Arc<str>, u64)>| bound.as_ref().filter(|(name, _)| **name == *pod).map(|(_, epoch)| *epoch);
+        let of_pod = |bound: &Option<(Arc<str>, u64)>| {
+            bound.as_ref().filter(|(name, _)| **name == *pod).map(|(_, epoch)| *epoch)
+        };
         of_pod(&self.assignment)
             .map(|epoch| Binding { epoch, publishes: true })
             .or_else(|| of_pod(&self.handover).map(|epoch| Binding { epoch, publishes: false }))
@@ -169,9 +171,8 @@ impl Bindings {
         let held = self.held.get(key).map(|held| held.binding.epoch);
         let newest = self.newest.get(key);
         let is_news = |binding: &Binding| {
-            let is_older = newest.is_some_and(|newest| {
-                (binding.epoch, binding.publishes) < (newest.epoch, newest.publishes)
-            });
+            let is_older =
+                newest.is_some_and(|newest| (binding.epoch, binding.publishes) < (newest.epoch, newest.publishes));
             !is_older && (!self.draining || held == Some(binding.epoch))
         };
         let delivered = self.views.iter().filter_map(|view| view.get(key));

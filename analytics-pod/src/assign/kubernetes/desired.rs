@@ -89,7 +89,8 @@ fn source(seen: &Seen, media: &Media) -> Result<DesiredSource, Refused> {
     }
     let mut uris = Vec::new();
     for uri in spec.uris() {
-        let uri = parse_uri(uri, Path::new("/")).map_err(|problem| invalid(format!("a URI is not valid: {problem}")))?;
+        let uri =
+            parse_uri(uri, Path::new("/")).map_err(|problem| invalid(format!("a URI is not valid: {problem}")))?;
         media.allows(&uri).map_err(|failure| Refused { reason: failure.reason.as_str(), message: failure.message })?;
         uris.push(uri);
     }
@@ -139,7 +140,8 @@ mod tests {
     #[test]
     fn a_source_runs_under_its_binding_with_the_pods_own_model() {
         let secret = Some(SecretRef { name: "login".to_owned() });
-        let spec = VideoSourceSpec { credentials_secret_ref: secret, ..VideoSourceSpec::new("rtsp://camera/1", "cars") };
+        let spec =
+            VideoSourceSpec { credentials_secret_ref: secret, ..VideoSourceSpec::new("rtsp://camera/1", "cars") };
         let resolved = resolved(vec![("gate", spec)]);
         let source = &resolved.state.sources[&SourceKey::new("yard", "gate")];
         assert_eq!(source.binding, Some(Binding { epoch: 7, publishes: true }));

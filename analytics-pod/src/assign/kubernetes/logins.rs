@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn silence_keeps_what_is_known_and_an_answer_does_not() {
-        let status = |code: u16| kube::Error::Api(Box::new(kube::core::Status { code, ..kube::core::Status::default() }));
+        let status =
+            |code: u16| kube::Error::Api(Box::new(kube::core::Status { code, ..kube::core::Status::default() }));
         assert!(matches!(judge("yard/login", None), Answer::Silence(_)));
         assert!(matches!(judge("yard/login", Some(Err(status(500)))), Answer::Silence(_)));
         assert!(matches!(judge("yard/login", Some(Err(status(403)))), Answer::Forbidden(_)));

@@ -55,7 +55,9 @@ impl Media {
         let uri = printable_uri(uri);
         let remedy = match &self.0 {
             Some(folder) => format!("in a cluster files and devices are read below {} only", folder.display()),
-            None => "in a cluster files and devices are read from the media mount only, and none is configured".to_owned(),
+            None => {
+                "in a cluster files and devices are read from the media mount only, and none is configured".to_owned()
+            }
         };
         Failure::new(Reason::PermissionDenied, format!("{uri}: {remedy}"))
     }

@@ -228,9 +228,8 @@ impl Follower {
     fn tell(&self) {
         self.told.send_if_modified(|assigned| {
             let is_listed = self.listed == [true, true];
-            let is_news = assigned.listed != is_listed
-                || assigned.held != *self.bindings.held()
-                || assigned.model != self.model;
+            let is_news =
+                assigned.listed != is_listed || assigned.held != *self.bindings.held() || assigned.model != self.model;
             if is_news {
                 *assigned =
                     Assigned { listed: is_listed, held: self.bindings.held().clone(), model: self.model.clone() };

@@ -366,7 +366,9 @@ impl Registry {
 
 fn snapshot(declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>, declared_origin: Origin) -> Snapshot {
     let mut merged = merge(&declared, &made);
-    for origin in merged.sources.values_mut().chain(merged.models.values_mut()).filter(|origin| **origin == Origin::File) {
+    for origin in
+        merged.sources.values_mut().chain(merged.models.values_mut()).filter(|origin| **origin == Origin::File)
+    {
         *origin = declared_origin;
     }
     merged.state.fill_detection(&detection);

@@ -153,8 +153,12 @@ impl Clip {
             .field("width", 640)
             .field("height", 360)
             .build();
-        let mut starts: Vec<usize> =
-            CLIP.windows(DELIMITER.len()).enumerate().filter(|(_, bytes)| *bytes == DELIMITER).map(|(at, _)| at).collect();
+        let mut starts: Vec<usize> = CLIP
+            .windows(DELIMITER.len())
+            .enumerate()
+            .filter(|(_, bytes)| *bytes == DELIMITER)
+            .map(|(at, _)| at)
+            .collect();
         starts.push(CLIP.len());
         let units = starts.windows(2).map(|ends| gst::Buffer::from_slice(&CLIP[ends[0]..ends[1]])).collect();
         Ok(Self { decoder: Decoder::new(&caps, Pacing::Live)?, units, next: 0, time: Duration::ZERO })

@@ -43,10 +43,8 @@ fn a_handover_becomes_an_assignment_in_either_order() {
         let mut bindings = Bindings::new(POD);
         bindings.told(Watched::Handover, Told::Applied(seen(Some(("other", 4)), Some((POD, 5)))), at(0));
         assert_eq!(binding(&bindings), warming(5));
-        let mut events = [
-            (Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None))),
-            (Watched::Handover, Told::Gone(key())),
-        ];
+        let mut events =
+            [(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None))), (Watched::Handover, Told::Gone(key()))];
         if deletion_first {
             events.reverse();
         }
