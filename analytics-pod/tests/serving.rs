@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 /// Far more than anything here takes, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Frames per second of every camera here.
 const FPS: u32 = 5;
@@ -62,7 +62,7 @@ fn cameras(names: &[&str], login: Option<&Login>) -> Simulator {
             gop: Some(5),
             ..SceneConfig::default()
         };
-        CameraConfig { login: login.cloned(), ..CameraConfig::of_scene(name, scene) }
+        CameraConfig { login: login.cloned(), ..CameraConfig::of_scene(*name, scene) }
     };
     let config = Config::on_loopback(names.iter().enumerate().map(camera).collect());
     tokio::task::block_in_place(|| Simulator::start(&config, &Silent)).unwrap()

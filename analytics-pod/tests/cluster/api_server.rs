@@ -88,7 +88,9 @@ impl ApiServer {
         write("ca.crt", &authority.pem());
         write("server.crt", &server.certificate);
         write("server.key", &server.key);
-        write("account.key", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let account = rcgen::KeyPair::generate().unwrap();
+        write("account.key", &account.serialize_pem());
+        write("account.pub", &account.public_key_pem());
         write("tokens.csv", &format!("{ADMIN},admin,admin,system:masters\n{POD},pod,pod,\n"));
         let (etcd_port, port) = (free_port(), free_port());
         let address = format!("http://127.0.0.1:{etcd_port}");
@@ -133,7 +135,7 @@ impl ApiServer {
             .arg(format!("--tls-cert-file={}", path("server.crt").display()))
             .arg(format!("--tls-private-key-file={}", path("server.key").display()))
             .arg(format!("--token-auth-file={}", path("tokens.csv").display()))
-            .arg(format!("--service-account-key-file={}", path("account.key").display()))
+            .arg(format!("--service-account-key-file={}", path("account.pub").display()))
             .arg(format!("--service-account-signing-key-file={}", path("account.key").display()))
             .stdout(Stdio::null())
             .stderr(log)
@@ -146,6 +148,10 @@ impl ApiServer {
             if client.request_text(http_get("/readyz")).await.is_ok() {
                 return;
             }
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended = running.as_mut().and_then(|process| process.0.try_wait().unwrap());
+            assert!(ended.is_none(), "the API server has ended: {}", words());
+            drop(running);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         panic!("the API server is not ready: {}", words());

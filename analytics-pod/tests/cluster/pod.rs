@@ -57,7 +57,6 @@ impl ServingPod {
             .env("VISION_STATUS_TLS", folder.path())
             .env("VISION_STATE_FOLDER", folder.path().join("state"))
             .env("VISION_MEDIA", &media)
-            .env("VISION_LOG_FORMAT", "json")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -47,7 +47,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 
 /// After a model could not be opened, the first and the longest wait until it is tried again.
 const FIRST_REOPEN: Duration = Duration::from_secs(5);
-const LONGEST_REOPEN: Duration = Duration::from_mins(1);
+const LONGEST_REOPEN: Duration = Duration::from_mins(2);
 
 /// Why `serve` cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +209,7 @@ impl Serving {
         let mut reopen = Reopen::default();
         let mut draining: Option<Instant> = None;
         loop {
-            let is_idle = assigned.borrow_and_update().held.is_empty();
+            let is_idle = assigned.borrow().held.is_empty();
             if draining.is_some_and(|until| is_idle || Instant::now() >= until) {
                 return Ok(());
             }
