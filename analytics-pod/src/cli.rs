@@ -42,7 +42,7 @@ pub enum Command {
     /// made over HTTP are kept in the state folder and run again at the next start. With neither a manifest nor a URI
     /// it runs what is kept, and waits for requests.
     Run(Box<RunArgs>),
-    /// Runs what a Kubernetes cluster assigns to this pod: the VideoSources that the operator has bound to it, with one
+    /// Runs what a Kubernetes cluster assigns to this pod: each VideoSource that the operator has bound to it, with one
     /// DetectionModel. One JSON line per inferred frame on standard output.
     ///
     /// The API server is asked with the pod's service account, or by KUBECONFIG. On SIGTERM it goes on until the operator

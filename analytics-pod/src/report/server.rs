@@ -27,7 +27,7 @@ use super::{certificates::Certificates, reporter::Reporter};
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection without a request for this long is closed; the operator asks every second.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Connections side by side: two operators in the middle of a change of leader, and room for strangers.
 const CONNECTIONS: usize = 64;

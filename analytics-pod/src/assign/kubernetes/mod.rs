@@ -1,4 +1,4 @@
-//! A cluster says what runs: the VideoSources that are bound to this pod, and its DetectionModel.
+//! A cluster says what runs: each VideoSource that is bound to this pod, and its DetectionModel.
 //!
 //! A VideoSource is to a pod what a Pod is to a kubelet: the pod watches those that name it, needs no operator to keep
 //! running, and writes nothing. [`watch`] reads, [`bindings`] folds two watches into what the pod holds, [`desired`]

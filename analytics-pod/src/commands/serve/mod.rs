@@ -2,7 +2,7 @@
 
 mod capacity;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use capacity::CapacityMeter;
 use crds::report::Rates;
@@ -21,7 +21,7 @@ use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},
     assign::{
         DesiredState, ModelKey,
-        kubernetes::{Assigned, Assignments, ClientError, Identity, Logins, Media, Resolved, client, resolve},
+        kubernetes::{Assigned, Assignments, ClientError, Identity, Logins, Media, Refused, Resolved, client, resolve},
         rest::Registry,
     },
     cli::ServeArgs,
@@ -30,6 +30,7 @@ use crate::{
         native::{CapacityError, NativeEngine, NativeSettings, ThreadPolicy, available_cores},
     },
     model::{FetchOptions, Model, OpenOptions, use_library},
+    observation::SourceKey,
     pod::{ModelState, Pod, PodSettings},
     report::{CertificateError, Certificates, ReportServer, ReportServerError, Reporter, ReporterParts},
     source::Pacing,
@@ -161,6 +162,7 @@ pub async fn serve(args: &ServeArgs, stop: &StopRequest, context: RunContext) ->
         meter,
         pod,
         stage: Stage::Opening,
+        refused: BTreeMap::new(),
     };
     let ended = serving.follow(stop).await;
     health.set_stopping();
@@ -197,6 +199,8 @@ struct Serving {
     meter: CapacityMeter,
     pod: Pod,
     stage: Stage,
+    /// What was told of already.
+    refused: BTreeMap<SourceKey, Refused>,
 }
 
 impl Serving {
@@ -255,11 +259,12 @@ impl Serving {
     }
 
     /// The cluster asks for something else.
-    fn assign(&self, assigned: Assigned) {
+    fn assign(&mut self, assigned: Assigned) {
         let Resolved { state, refused } = resolve(&self.model, assigned.model.as_ref(), &assigned.held, &self.media);
-        for (source, refused) in &refused {
+        for (source, refused) in refused.iter().filter(|(source, refused)| self.refused.get(source) != Some(refused)) {
             warn!(%source, reason = refused.reason, "not run: {}", refused.message);
         }
+        self.refused.clone_from(&refused);
         self.reporter.set_assigned(assigned, Resolved { state: state.clone(), refused });
         self.registry.declare(state);
     }

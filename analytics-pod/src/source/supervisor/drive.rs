@@ -33,6 +33,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(4);
 ///
 /// `prepare` completes one of the `alternatives` just before each connection, such as with a login; where it fails, that
 /// counts as a failed attempt. `attempt` makes of it an attempt with this `telemetry` and the given event sender.
+#[allow(clippy::too_many_arguments, reason = "each is a part of its own of what a source is and lives with")]
 pub async fn supervise<F, P>(
     engine: Arc<dyn Engine>,
     key: &SourceKey,
