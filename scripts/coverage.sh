@@ -14,6 +14,12 @@ if ! [ -x "$(rustc --print target-libdir)/../bin/llvm-cov" ]; then
 fi
 tool="$(scripts/tools.sh cargo-llvm-cov)/cargo-llvm-cov"
 report=target/coverage.lcov
+# The tests look for the library above their own folder, which is not where it is with other tests.
+VISION_ONNXRUNTIME=${VISION_ONNXRUNTIME:-$(scripts/onnxruntime.sh)}
+export VISION_ONNXRUNTIME
 mkdir -p target
-"$tool" llvm-cov --workspace --locked --no-fail-fast --lcov --output-path "$report"
+status=0
+"$tool" llvm-cov --no-report --workspace --locked --no-fail-fast || status=$?
+"$tool" llvm-cov report --lcov --output-path "$report"
 scripts/coverage.py "$report"
+exit "$status"

@@ -190,7 +190,8 @@ impl SettingArgs {
 }
 
 impl Cli {
-    /// Where the configuration of this command is read from. Only `run` and `config show` read files.
+    /// Where the configuration of this command is read from. Only `run`, `config show` and
+    /// `check --config` read files.
     #[must_use]
     pub fn inputs(&self, environment: Vec<(String, String)>) -> Inputs {
         let mut flags = Vec::new();
@@ -207,15 +208,15 @@ impl Cli {
             Command::Run(run) => (run.settings.clone(), &run.uris[..]),
             Command::Serve(serve) => (serve.settings(), &[][..]),
             Command::Config { what: ConfigCommand::Show(show) } => (show.settings.clone(), &[][..]),
+            Command::Check(check) => {
+                flags.extend(check.settings().flags());
+                let environment = if check.config.is_some() { environment } else { of_the_log(environment) };
+                return Inputs::new(check.config.clone(), None, environment, flags);
+            }
             Command::Config { what: ConfigCommand::Schema }
             | Command::Detect(_)
-            | Command::Check(_)
             | Command::Health(_)
-            | Command::Bench(_) => {
-                let is_log = |name: &str| name.starts_with("VISION_LOG_") || name == "RUST_LOG";
-                let environment = environment.into_iter().filter(|(name, _)| is_log(name)).collect();
-                return Inputs::new(None, None, environment, flags);
-            }
+            | Command::Bench(_) => return Inputs::new(None, None, of_the_log(environment), flags),
         };
         flags.extend(settings.flags());
         if !uris.is_empty() {
@@ -224,6 +225,12 @@ impl Cli {
         }
         Inputs::new(settings.config, settings.profile, environment, flags)
     }
+}
+
+/// Variables that say what is logged.
+fn of_the_log(environment: Vec<(String, String)>) -> Vec<(String, String)> {
+    let is_log = |name: &str| name.starts_with("VISION_LOG_") || name == "RUST_LOG";
+    environment.into_iter().filter(|(name, _)| is_log(name)).collect()
 }
 
 /// Arguments of `run`.
@@ -364,9 +371,13 @@ pub enum OutputFormat {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Manifests or folders of manifests; without any, only the machine is checked.
+    /// Manifests or folders of manifests; without any, and without `--config`, only the machine is checked.
     #[arg(short, long = "file", value_name = "FILE OR FOLDER")]
     pub files: Vec<PathBuf>,
+
+    /// A configuration file, with the manifests, sources and models that it names.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// Ask each source whether it answers.
     #[arg(long)]
@@ -379,6 +390,13 @@ pub struct CheckArgs {
     /// How to print the report.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
+}
+
+impl CheckArgs {
+    /// As flags of a run.
+    fn settings(&self) -> SettingArgs {
+        SettingArgs { files: self.files.clone(), ..SettingArgs::default() }
+    }
 }
 
 /// Arguments of `health`.

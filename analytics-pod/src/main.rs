@@ -74,7 +74,7 @@ async fn execute(cli: &Cli, context: RunContext) -> Result<ExitCode, Box<dyn std
         Command::Serve(args) => Ok(serve::serve(args, &stop, context).await?),
         Command::Detect(args) => Ok(tokio::task::block_in_place(|| detect::detect(args, &stop))?),
         Command::Health(args) => Ok(health::health(args)),
-        Command::Check(args) => Ok(tokio::task::block_in_place(|| check::check(args))?),
+        Command::Check(args) => Ok(tokio::task::block_in_place(|| check::check(args, &context.effective))?),
         Command::Bench(args) => Ok(bench::bench(args, &stop).await?),
         Command::Config { what } => Ok(config::config(what, cli)?),
     }

@@ -142,7 +142,29 @@ fn a_hang_up_reads_the_file_anew() {
     pod.hang_up();
     wait_for(&pod, || pod.get("/api/v1/sources")["sources"].as_array().unwrap().len(), |count| *count == 0);
     assert_eq!(setting(&pod, "log.level").0, "warn");
+    told("no file and no list declares a source any more");
     pod.end();
+}
+
+#[test]
+fn a_check_of_a_configuration_checks_all_that_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = "apiVersion: vision-operator.dev/v1alpha1\nkind: VideoSource\nmetadata: {name: gate}\nspec: {uri: 'test://smpte', \
+                    modelRef: {name: absent}}\n";
+    fs::write(folder.path().join("gate.yaml"), manifest).unwrap();
+    fs::write(folder.path().join("pod.yaml"), format!("{SOURCES}files: [gate.yaml]\n")).unwrap();
+    let check = || config(folder.path(), &["check", "--config", "pod.yaml"], &[]);
+    let told = String::from_utf8(check().stdout).unwrap();
+    assert!(told.contains("default/starter") && told.contains("gate.yaml") && told.contains("absent"), "{told}");
+    fs::write(folder.path().join("gate.yaml"), manifest.replace("absent", "starter")).unwrap();
+    let output = check();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.contains("2 VideoSource(s)"), "{told}");
+    fs::write(folder.path().join("pod.yaml"), "source: []\n").unwrap();
+    let output = check();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("pod.yaml:1: source: is not a known field"), "{said}");
 }
 
 #[test]

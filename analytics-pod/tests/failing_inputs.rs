@@ -238,10 +238,13 @@ fn every_model_that_cannot_be_used_says_why_and_harms_no_other() {
     assert!(!pod.end().contains("panicked"));
 }
 
+/// Some seconds of a street; they begin when the model is open.
+const STREET: &str = "sim://street?seed=3&fps=10&width=320&height=240&frames=40";
+
 /// `analytics-pod run` on a street for a while, in `folder`.
 fn run(folder: &Path, arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_analytics-pod"))
-        .args(["run", "sim://street?seed=3", "--max-duration", "5s", "--listen", "127.0.0.1:0"])
+        .args(["run", STREET, "--listen", "127.0.0.1:0"])
         .args(arguments)
         .current_dir(folder)
         .env_remove("RUST_LOG")
@@ -251,7 +254,7 @@ fn run(folder: &Path, arguments: &[&str]) -> std::process::Output {
 }
 
 #[test]
-fn a_full_disk_under_an_output_ends_the_run_with_its_name() {
+fn what_could_not_be_written_to_the_end_fails_the_run_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--output=file:/dev/full"][..], &["--output=none", "--stats-file=/dev/full"][..]] {
         let output = run(folder.path(), arguments);
@@ -260,6 +263,45 @@ fn a_full_disk_under_an_output_ends_the_run_with_its_name() {
         let last = said.lines().last().unwrap();
         assert!(last.starts_with("error: ") && last.contains("/dev/full") && last.contains("space"), "{last}");
     }
+}
+
+#[test]
+fn a_full_disk_under_an_output_is_told_and_costs_nothing_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("state/lines.jsonl");
+    let output = format!("--output=file:{}", lines.display());
+    // `head` fills the disk and fails.
+    let fill = "(head -c 2m /dev/zero > ballast 2>/dev/null || true)";
+    let Some(pod) = pod_on_small_disk(folder.path(), "1m", fill, &[&output]) else { return };
+    let name = pod.get("/api/v1/sources")["sources"][0]["id"].as_str().unwrap().to_owned();
+    let reason = wait("the full disk is told", &pod, || {
+        let health = pod.get("/health");
+        (health["status"] == "degraded").then(|| health["reasons"].to_string())
+    });
+    assert!(reason.contains("lines.jsonl") && reason.contains("No space left"), "{reason}");
+    assert!(
+        pod.text("/metrics").lines().any(|line| line.starts_with("vision_pod_output_failing{") && line.ends_with(" 1"))
+    );
+    untouched(&pod, &name);
+
+    let within =
+        |path: &Path| Path::new("/proc").join(pod.id().to_string()).join("root").join(path.strip_prefix("/").unwrap());
+    fs::remove_file(within(&folder.path().join("state/ballast"))).unwrap();
+    wait("there is room", &pod, || (pod.get("/health")["status"] == "healthy").then_some(()));
+    let seen = frames(&pod, &name);
+    let written = wait("what waited is written", &pod, || {
+        let text = fs::read_to_string(within(&lines)).unwrap();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let frames: Vec<u64> =
+            whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["frame"].as_u64().unwrap()).collect();
+        (frames.len() as u64 >= seen).then_some(frames)
+    });
+    assert!(written.is_sorted_by(|one, next| one < next), "{written:?}");
+    let dropped = pod.get(&format!("/api/v1/sources/{name}"))["status"]["drops"]["OutputOverflow"].clone();
+    assert_eq!(dropped, 0);
+    let log = pod.end();
+    assert_eq!(log.matches("cannot be written").count(), 1, "{log}");
+    assert_eq!(log.matches("can be written again").count(), 1, "{log}");
 }
 
 #[test]
@@ -286,12 +328,12 @@ fn a_state_folder_that_cannot_be_one_is_said_before_anything_runs() {
     }
 }
 
-/// A pod whose state folder is a file system of its own, of 64 KiB, in a mount namespace of its own; `options` of it are
-/// changed, and `before` is done in it, before the pod starts. `None` where this user may not mount anything.
-fn pod_on_small_disk(folder: &Path, before: &str) -> Option<PodProcess> {
+/// A pod whose state folder is a file system of its own, of `size`, in a mount namespace of its own; `before` is done in
+/// it before the pod starts. `None` where this user may not mount anything.
+fn pod_on_small_disk(folder: &Path, size: &str, before: &str, arguments: &[&str]) -> Option<PodProcess> {
     let state = folder.join("state");
     fs::create_dir(&state).unwrap();
-    let mount = format!("mount -t tmpfs -o size=64k tmpfs {}", state.display());
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs {}", state.display());
     let unshare = ["unshare", "--map-root-user", "--mount"];
     let tried = Command::new(unshare[0]).args(&unshare[1..]).args(["sh", "-c", &mount]).output();
     if !tried.as_ref().is_ok_and(|tried| tried.status.success()) {
@@ -299,13 +341,14 @@ fn pod_on_small_disk(folder: &Path, before: &str) -> Option<PodProcess> {
         return None;
     }
     let script = format!("{mount} && cd {} && {before} && cd / && exec \"$0\" \"$@\"", state.display());
-    Some(PodProcess::start_within(&[&unshare[..], &["sh", "-c", &script]].concat(), &state, &[NEIGHBOUR]))
+    let wrapper = [&unshare[..], &["sh", "-c", &script]].concat();
+    Some(PodProcess::start_within(&wrapper, &state, &[&[NEIGHBOUR][..], arguments].concat()))
 }
 
 #[test]
 fn a_full_disk_under_the_state_refuses_the_change_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(pod) = pod_on_small_disk(folder.path(), "true") else { return };
+    let Some(pod) = pod_on_small_disk(folder.path(), "64k", "true", &[]) else { return };
     let source = |number: u32| {
         let metadata: String = "x".repeat(200);
         json!({"id": format!("source-{number}"), "uri": format!("rtsp://127.0.0.1:9/{metadata}"), "enabled": false})
@@ -339,7 +382,7 @@ fn a_full_disk_under_the_state_refuses_the_change_and_changes_nothing() {
 fn a_state_folder_that_becomes_read_only_refuses_changes_and_keeps_what_runs() {
     let folder = tempfile::tempdir().unwrap();
     let before = "touch lock && mkdir sources models && mount -o bind,ro . sources && mount -o bind,ro . models";
-    let Some(pod) = pod_on_small_disk(folder.path(), before) else { return };
+    let Some(pod) = pod_on_small_disk(folder.path(), "64k", before, &[]) else { return };
     let (status, body) = pod.send("POST", "/api/v1/sources", &json!({"id": "gate", "uri": "test://smpte"}));
     assert_eq!(status, 500, "{body}");
     assert!(body.contains("make the state folder writable"), "{body}");

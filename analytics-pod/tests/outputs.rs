@@ -21,9 +21,10 @@ fn pod(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Three seconds of a street.
+/// Some seconds of a street.
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    pod(folder, &[&["sim://street?seed=3", "--max-duration", "3s"], arguments].concat())
+    // They begin when the model is open.
+    pod(folder, &[&["sim://street?seed=3&fps=10&width=320&height=240&frames=30"], arguments].concat())
 }
 
 fn lines(text: &str) -> Vec<Value> {
@@ -79,6 +80,22 @@ fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.lines().count() == 1 && said.contains(field) && said.contains("taken/"), "{said}");
+    }
+}
+
+#[test]
+fn two_outputs_are_not_one_file_by_whatever_names() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+    for (other, key) in
+        [("--output=file:link/lines", "outputs (--output)"), ("--log-file=link/lines", "log.file (--log-file)")]
+    {
+        let output = run(folder.path(), &["--output=file:real/lines", other]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let expected = format!("error: outputs (--output) and {key} are the same file, link/lines; name another one");
+        assert_eq!(said.lines().last(), Some(&*expected), "{said}");
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     Services, handlers,
     problem::Failure,
     routes::{Found, Method, Target, find, is_guarded},
+    unique::Unique,
 };
 use crate::request_id::RequestId;
 
@@ -263,9 +264,11 @@ async fn document<B: Buf>(
     if discarded > 0 {
         return Err(too_large());
     }
-    serde_json::from_slice(&text).map_err(|error| {
+    let read = serde_json::from_slice(&text).map(|Unique(document)| document);
+    read.map_err(|error| {
         // The parser's own words may quote the document, which may hold a login.
-        malformed(&format!("it is not valid JSON at line {}, column {}", error.line(), error.column()))
+        let problem = if error.is_data() { "a field stands twice in one object" } else { "it is not valid JSON" };
+        malformed(&format!("{problem} at line {}, column {}", error.line(), error.column()))
     })
 }
 

@@ -172,8 +172,12 @@ async fn metrics(services: &Services) -> Answered {
     })
 }
 
+fn health_of(services: &Services, sources: &[Source]) -> HealthReport {
+    HealthReport::of(&services.health, sources, &services.telemetry.outputs())
+}
+
 fn health(services: &Services) -> Answer {
-    let report = HealthReport::of(&services.health, &sources(services));
+    let report = health_of(services, &sources(services));
     let status = match report.status {
         Verdict::Healthy | Verdict::Degraded => StatusCode::OK,
         Verdict::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
@@ -191,7 +195,7 @@ fn status(services: &Services) -> PodStatus {
         version: env!("CARGO_PKG_VERSION"),
         engine: services.engine,
         uptime_seconds: services.telemetry.uptime().as_secs_f64(),
-        health: HealthReport::of(&services.health, &sources).status,
+        health: health_of(services, &sources).status,
         sources: SourceCounts {
             total: sources.len(),
             streaming: in_state(SourceState::Streaming),

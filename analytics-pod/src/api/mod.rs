@@ -15,6 +15,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 mod token;
+mod unique;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

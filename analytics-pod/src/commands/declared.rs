@@ -23,15 +23,16 @@ pub(super) fn reload(store: &Store, registry: &Registry, manifests: &mut Manifes
             for (variable, remedy) in &read.unknown_variables {
                 warn!("the environment variable {variable} sets nothing; {remedy}");
             }
-            info!(changed = %changed.join(", "), "configuration read anew");
+            if changed.is_empty() {
+                info!("configuration read anew; nothing that is in force has changed");
+            } else {
+                info!(changed = %changed.join(", "), "configuration read anew");
+            }
             if !pending_restart.is_empty() {
                 warn!(keys = %pending_restart.join(", "), "changed, and in force after the next start of the pod");
             }
             match manifests.replace(read.config.files.clone(), listed) {
-                Ok(Some(loaded)) => {
-                    report(&loaded);
-                    registry.declare(loaded.state);
-                }
+                Ok(Some(loaded)) => declare(registry, loaded),
                 Ok(None) => {}
                 Err(error) => error!("{error}"),
             }
@@ -104,8 +105,18 @@ impl Manifests {
     }
 }
 
+/// Makes what was read what is declared, and tells what is wrong with it.
+pub(super) fn declare(registry: &Registry, loaded: Loaded) {
+    report(&loaded);
+    let ends = loaded.state.sources.is_empty() && registry.declares_sources();
+    registry.declare(loaded.state);
+    if ends {
+        warn!("no file and no list declares a source any more; those that were declared have ended");
+    }
+}
+
 /// Tells everything that is wrong.
-pub(super) fn report(loaded: &Loaded) {
+fn report(loaded: &Loaded) {
     for problem in &loaded.errors {
         error!("{problem}");
     }

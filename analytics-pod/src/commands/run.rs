@@ -1,9 +1,11 @@
 //! `analytics-pod run`: sources from manifests or a command line, until they end or somebody says stop.
 
 use std::{
+    collections::HashMap,
     fs,
     future::pending,
     io::{self, IsTerminal as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -22,7 +24,7 @@ use tracing::{error, info, warn};
 use super::{
     StopRequest, chaos,
     config::ConfigCommandError,
-    declared::{Manifests, reload, report},
+    declared::{Manifests, declare, reload},
     models::ModelArgumentError,
 };
 use crate::{
@@ -105,6 +107,16 @@ pub enum RunError {
         /// The system's words.
         source: io::Error,
     },
+    /// Two outputs would write into each other.
+    #[error("{first} and {second} are the same file, {}; name another one", path.display())]
+    SameFile {
+        /// The key of one.
+        first: &'static str,
+        /// The key of the other.
+        second: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// The figures of the run could not be written.
     #[error("statistics.file (--stats-file): {} cannot be written: {source}", path.display())]
     Statistics {
@@ -150,7 +162,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     let token = config.api.token_file.as_deref().map(Token::read).transpose()?;
     let (declared, mut manifests) = Manifests::at_start(&args.uris, &effective)?;
     let named_model = declared.models.keys().next().filter(|_| !args.uris.is_empty()).cloned();
-    let sinks = sinks(&effective, args.view)?;
+    let sinks = sinks(&effective, args.view, &telemetry)?;
     let (registry, requested) = registry(&config, declared, !args.uris.is_empty())?;
     let registry = Arc::new(registry);
     let hangups = hangups(&inputs)?;
@@ -289,11 +301,8 @@ async fn follow(
             () = &mut deadline => return Ok(()),
             Ok(()) = outputs.changed() => return Ok(()),
             Some(()) = hangup => tokio::task::block_in_place(|| reload(store, registry, manifests)),
-            Some(loaded) = manifests.changed() => {
-                report(&loaded);
-                // A change by request may be on its way to the disk.
-                tokio::task::block_in_place(|| registry.declare(loaded.state));
-            }
+            // A change by request may be on its way to the disk.
+            Some(loaded) = manifests.changed() => tokio::task::block_in_place(|| declare(registry, loaded)),
             Ok(()) = changes.changed() => {
                 let (snapshot, causes) = registry.take_changes();
                 pod.apply(snapshot.merged.state.clone(), &causes);
@@ -355,7 +364,11 @@ fn registry(config: &Config, declared: DesiredState, names_uris: bool) -> Result
 }
 
 /// Every output that was asked for.
-pub(super) fn sinks(effective: &Effective, has_screen: bool) -> Result<Vec<Box<dyn Sink>>, RunError> {
+pub(super) fn sinks(
+    effective: &Effective,
+    has_screen: bool,
+    telemetry: &Telemetry,
+) -> Result<Vec<Box<dyn Sink>>, RunError> {
     let config = &effective.config;
     // The screen is the view's, where nobody says otherwise.
     let nowhere = [OutputTarget::Nowhere];
@@ -366,19 +379,39 @@ pub(super) fn sinks(effective: &Effective, has_screen: bool) -> Result<Vec<Box<d
     let sink = |target: &OutputTarget| -> Result<Box<dyn Sink>, RunError> {
         let unusable = |path: &Path, source| RunError::OutputFile { path: path.to_owned(), source };
         Ok(match target {
-            OutputTarget::Stdout => Box::new(JsonLines::live("standard output", io::stdout())?),
+            OutputTarget::Stdout => Box::new(JsonLines::live(telemetry.add_output("standard output"), io::stdout())?),
             OutputTarget::Nowhere => Box::new(NullSink),
             OutputTarget::File(path) => {
                 let file = RotatingFile::open(path, config.rotation.into()).map_err(|error| unusable(path, error))?;
-                Box::new(JsonLines::live(path.display().to_string(), file)?)
+                Box::new(JsonLines::live(telemetry.add_output(path.display().to_string()), file)?)
             }
             OutputTarget::Frames(folder) => Box::new(
-                FrameFiles::new(folder.display().to_string(), folder.clone())
+                FrameFiles::new(telemetry.add_output(folder.display().to_string()), folder.clone())
                     .map_err(|error| unusable(folder, error))?,
             ),
         })
     };
-    targets.iter().map(sink).collect()
+    let sinks = targets.iter().map(sink).collect::<Result<_, _>>()?;
+    check_files_differ(config, targets)?;
+    Ok(sinks)
+}
+
+/// Whether no two things that are written are one file by whatever names; those that are open by now have one.
+fn check_files_differ(config: &Config, targets: &[OutputTarget]) -> Result<(), RunError> {
+    let outputs = targets.iter().filter_map(|target| match target {
+        OutputTarget::File(path) => Some(("outputs (--output)", path)),
+        OutputTarget::Stdout | OutputTarget::Nowhere | OutputTarget::Frames(_) => None,
+    });
+    let log = config.log.file.iter().map(|path| ("log.file (--log-file)", path));
+    let statistics = config.statistics.file.iter().map(|path| ("statistics.file (--stats-file)", path));
+    let mut seen = HashMap::new();
+    for (second, path) in outputs.chain(log).chain(statistics) {
+        let Some(file) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { continue };
+        if let Some(first) = seen.insert((file.dev(), file.ino()), second) {
+            return Err(RunError::SameFile { first, second, path: path.clone() });
+        }
+    }
+    Ok(())
 }
 
 fn write_statistics(path: &Path, telemetry: &Telemetry) -> Result<(), RunError> {

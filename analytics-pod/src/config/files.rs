@@ -135,7 +135,10 @@ fn locate(file: &Path, named: &Path, origin: &Origin) -> Result<Source, ConfigEr
         Err(error) => Err(ConfigErrors(vec![ConfigError {
             origin: origin.clone(),
             field: String::new(),
-            problem: format!("{} cannot be read: {error}", named.display()),
+            problem: match origin {
+                Origin::File { file, line: None } if Path::new(file) == named => format!("cannot be read: {error}"),
+                _ => format!("{} cannot be read: {error}", named.display()),
+            },
             remedy: "give the path of a readable YAML or JSON file".to_owned(),
         }])),
     }

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Refused, Sink, SinkError};
-use crate::observation::Observation;
+use super::{RETRY, Refused, Sink, SinkError, note_recovery, note_trouble};
+use crate::{observation::Observation, telemetry::OutputTelemetry};
 
 /// How much a slow reader may leave unread before lines are refused: several seconds of a busy pod.
 const MAX_UNREAD: usize = 4 << 20;
@@ -33,14 +33,14 @@ enum Output {
 
 impl JsonLines {
     /// For live sources: a thread of its own writes and flushes what has come since its last write, so that a reader
-    /// that stops reading holds up nothing but its own lines.
-    pub fn live(name: impl Into<String>, writer: impl Write + Send + 'static) -> io::Result<Self> {
-        let name = name.into();
-        let shared = Arc::new(Shared::default());
+    /// that stops reading holds up nothing but its own lines. Where writing fails, it is tried again, and lines wait as
+    /// they do for a slow reader; only a reader that has gone ends the sink.
+    pub fn live(telemetry: Arc<OutputTelemetry>, writer: impl Write + Send + 'static) -> io::Result<Self> {
+        let name = telemetry.name().to_owned();
+        let shared = Arc::new(Shared { telemetry, state: Mutex::default(), changed: Condvar::new() });
         thread::Builder::new().name(format!("publish-{name}")).spawn({
             let shared = Arc::clone(&shared);
-            let name = name.clone();
-            move || shared.drain(&name, writer)
+            move || shared.drain(writer)
         })?;
         Ok(Self { name, line: Vec::new(), output: Output::Buffered(shared) })
     }
@@ -73,7 +73,7 @@ impl Sink for JsonLines {
     fn finish(&mut self) -> Result<(), SinkError> {
         match &mut self.output {
             Output::Direct(writer) => writer.flush().map_err(|error| broken(&self.name, &error)),
-            Output::Buffered(shared) => shared.finish(&self.name),
+            Output::Buffered(shared) => shared.finish(),
         }
     }
 }
@@ -89,15 +89,20 @@ impl Drop for JsonLines {
 
 fn broken(name: &str, error: &io::Error) -> SinkError {
     let sink = name.to_owned();
-    match error.kind() {
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => SinkError::ReaderGone { sink },
-        _ => SinkError::Write { sink, message: error.to_string() },
+    if is_reader_gone(error) {
+        SinkError::ReaderGone { sink }
+    } else {
+        SinkError::Write { sink, message: error.to_string() }
     }
 }
 
+fn is_reader_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}
+
 /// What the publisher and the writing thread share.
-#[derive(Default)]
 struct Shared {
+    telemetry: Arc<OutputTelemetry>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -133,8 +138,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes whatever comes until it is closed or the writer fails.
-    fn drain(&self, name: &str, mut writer: impl Write) {
+    /// Writes whatever comes until it is closed or the reader goes.
+    fn drain(&self, mut writer: impl Write) {
         let mut batch = Vec::new();
         let mut state = self.lock();
         loop {
@@ -148,12 +153,12 @@ impl Shared {
             mem::swap(&mut state.unwritten, &mut batch);
             state.in_hand = batch.len();
             drop(state);
-            let written = writer.write_all(&batch).and_then(|()| writer.flush());
+            let ended = self.write(&batch, &mut writer);
             batch.clear();
             state = self.lock();
             state.in_hand = 0;
-            if let Err(error) = written {
-                state.failure = Some(broken(name, &error));
+            if let Err(failure) = ended {
+                state.failure = Some(failure);
                 state.unwritten = Vec::new();
                 self.changed.notify_all();
                 return;
@@ -162,7 +167,38 @@ impl Shared {
         }
     }
 
-    fn finish(&self, name: &str) -> Result<(), SinkError> {
+    /// Writes all of it, however often that takes.
+    fn write(&self, batch: &[u8], writer: &mut impl Write) -> Result<(), SinkError> {
+        let mut left = batch;
+        loop {
+            let done = match writer.write(left) {
+                Ok(0) if !left.is_empty() => Err(ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    left = left.get(count..).unwrap_or_default();
+                    if left.is_empty() { writer.flush() } else { continue }
+                }
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(()) => {
+                    note_recovery(&self.telemetry);
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_reader_gone(&error) => return Err(broken(self.telemetry.name(), &error)),
+                Err(error) => {
+                    note_trouble(&self.telemetry, &error);
+                    let waited = self.changed.wait_timeout_while(self.lock(), RETRY, |state| !state.closing);
+                    if waited.unwrap_or_else(PoisonError::into_inner).0.closing {
+                        return Err(broken(self.telemetry.name(), &error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), SinkError> {
+        let sink = self.telemetry.name().to_owned();
         let deadline = Instant::now() + FINISH_TIMEOUT;
         let mut state = self.lock();
         loop {
@@ -175,7 +211,10 @@ impl Shared {
                 return Ok(());
             }
             if left.is_zero() {
-                return Err(SinkError::Unread { sink: name.to_owned(), bytes });
+                return Err(match self.telemetry.trouble() {
+                    Some(message) => SinkError::Write { sink, message },
+                    None => SinkError::Unread { sink, bytes },
+                });
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -194,7 +233,7 @@ mod tests {
     #[test]
     fn each_observation_is_one_line_that_reads_back() {
         let (mut reader, writer) = UnixStream::pair().unwrap();
-        let mut sink = JsonLines::live("test", writer).unwrap();
+        let mut sink = JsonLines::live(Arc::new(OutputTelemetry::new("test")), writer).unwrap();
         let published: Vec<_> = (0..100).map(observation).collect();
         for observation in &published {
             sink.publish(observation).unwrap();
@@ -210,7 +249,7 @@ mod tests {
     #[test]
     fn a_reader_that_stops_reading_costs_lines_and_no_time() {
         let (reader, writer) = UnixStream::pair().unwrap();
-        let mut sink = JsonLines::live("test", writer).unwrap();
+        let mut sink = JsonLines::live(Arc::new(OutputTelemetry::new("test")), writer).unwrap();
         let line = serde_json::to_vec(&observation(0)).unwrap().len();
         let began = Instant::now();
         let mut refused = 0;
@@ -232,7 +271,7 @@ mod tests {
         let (reader, writer) = UnixStream::pair().unwrap();
         reader.shutdown(Shutdown::Both).unwrap();
         drop(reader);
-        let mut sink = JsonLines::live("test", writer.try_clone().unwrap()).unwrap();
+        let mut sink = JsonLines::live(Arc::new(OutputTelemetry::new("test")), writer.try_clone().unwrap()).unwrap();
         sink.publish(&observation(0)).unwrap();
         let failure = sink.finish().unwrap_err();
         assert!(failure.is_reader_gone(), "{failure}");
@@ -240,5 +279,49 @@ mod tests {
 
         let mut sink = JsonLines::lossless("test", writer);
         assert!(matches!(sink.publish(&observation(0)), Err(Refused::Broken(error)) if error.is_reader_gone()));
+    }
+
+    /// Takes half of the first line, has no room for a while, and then takes everything.
+    #[derive(Clone, Default)]
+    struct FullForAWhile(Arc<Mutex<(Vec<u8>, usize)>>);
+
+    impl Write for FullForAWhile {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let (written, calls) = &mut *self.0.lock().unwrap();
+            *calls += 1;
+            let count = if *calls == 1 { bytes.len() / 2 } else { bytes.len() };
+            if *calls == 2 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing_once_there_is_room_again() {
+        let disk = FullForAWhile::default();
+        let telemetry = Arc::new(OutputTelemetry::new("test"));
+        let mut sink = JsonLines::live(Arc::clone(&telemetry), disk.clone()).unwrap();
+        let await_trouble = |wanted: bool| {
+            let began = Instant::now();
+            while telemetry.trouble().is_some() != wanted {
+                assert!(began.elapsed() < Duration::from_mins(1));
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        sink.publish(&observation(0)).unwrap();
+        await_trouble(true);
+        sink.publish(&observation(1)).unwrap();
+        await_trouble(false);
+        sink.finish().unwrap();
+        let text = String::from_utf8(disk.0.lock().unwrap().0.clone()).unwrap();
+        let frames: Vec<u64> =
+            text.lines().map(|line| serde_json::from_str::<Observation>(line).unwrap().frame).collect();
+        assert_eq!(frames, [0, 1]);
     }
 }

@@ -10,7 +10,28 @@ pub use frame_files::FrameFiles;
 pub use json_lines::JsonLines;
 pub use publisher::{Publisher, PublisherEnd, SourceOutput, Sources, observe};
 
-use crate::observation::Observation;
+use std::{io, time::Duration};
+
+use tracing::{info, warn};
+
+use crate::{observation::Observation, telemetry::OutputTelemetry};
+
+/// How long an output that cannot be written is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Notes, and says once, that `output` cannot be written, which may pass: room is made on a disk, a share comes back.
+fn note_trouble(output: &OutputTelemetry, error: &io::Error) {
+    if output.set_trouble(Some(error.to_string())) {
+        warn!(output = output.name(), %error, "cannot be written; what finds no room to wait is dropped and counted");
+    }
+}
+
+/// Notes, and says once, that `output` can be written again.
+fn note_recovery(output: &OutputTelemetry) {
+    if output.set_trouble(None) {
+        info!(output = output.name(), "can be written again");
+    }
+}
 
 /// Takes observations, one call a frame, in the order of publication.
 pub trait Sink: Send {

@@ -88,7 +88,8 @@ fn by_status(status: u32, origin: &Origin) -> Failure {
     let (reason, sentence) = match status {
         401 | 407 if origin.login => (
             Reason::AuthenticationFailed,
-            "the server refuses the user name or the password; correct them in the Secret that credentialsSecretRef names",
+            "the server refuses the user name or the password; correct them in the Secret that credentialsSecretRef names, or \
+             in the credentials of a source that was made over HTTP",
         ),
         401 | 407 => (
             Reason::AuthenticationFailed,

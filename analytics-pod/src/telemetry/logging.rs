@@ -8,8 +8,13 @@ use std::{
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, filter::ParseError, fmt::MakeWriter, layer::SubscriberExt as _,
-    registry::LookupSpan, reload, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry,
+    filter::{LevelFilter, ParseError},
+    fmt::MakeWriter,
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    reload,
+    util::SubscriberInitExt as _,
 };
 
 use super::log_file::LogFile;
@@ -35,9 +40,11 @@ pub struct LogSettings {
 }
 
 /// What is never logged in more detail, whatever the level says: the HTTP client writes addresses with their queries, the
-/// HTTP server an error for whatever a stranger sends that is no HTTP, the watcher of folders a line for each line of a log
-/// that is written beside the manifests.
-const HELD_BACK: [&str; 4] = ["ureq=info", "ureq_proto=info", "warp::server=off", "notify=info"];
+/// watcher of folders a line for each line of a log that is written beside the manifests.
+const HELD_BACK: [&str; 3] = ["ureq=info", "ureq_proto=info", "notify=info"];
+
+/// What is never logged: an error for whatever a stranger sends that is no HTTP.
+const SILENCED: &str = "warp::server=off";
 
 /// How many lines a [`LogLines`] holds while the live view has the screen.
 const HELD_LINES: usize = 100;
@@ -80,8 +87,10 @@ impl LogLevel {
 
 /// Lets `level` through, but for what is held back.
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    let filter = EnvFilter::try_new(level)?;
-    HELD_BACK.iter().try_fold(filter, |filter, held| Ok(filter.add_directive(held.parse()?)))
+    let filter = EnvFilter::try_new(level)?.add_directive(SILENCED.parse()?);
+    // Where nothing is logged in more detail, holding back would let more through.
+    let held = if filter.max_level_hint() > Some(LevelFilter::INFO) { &HELD_BACK[..] } else { &[] };
+    held.iter().try_fold(filter, |filter, held| Ok(filter.add_directive(held.parse()?)))
 }
 
 /// Starts logging: to standard error, and into the file where there is one.
@@ -214,6 +223,14 @@ mod tests {
         }
         assert_eq!(lines.last(2), [format!("line {}", HELD_LINES - 1), format!("line {HELD_LINES}")]);
         assert_eq!(lines.last(usize::MAX).len(), HELD_LINES);
+    }
+
+    #[test]
+    fn what_is_held_back_is_never_more_than_was_asked_for() {
+        for (level, held) in [("off", LevelFilter::OFF), ("error", LevelFilter::ERROR), ("trace", LevelFilter::TRACE)] {
+            assert_eq!(filter(level).unwrap().max_level_hint(), Some(held));
+        }
+        assert!(filter("trace").unwrap().to_string().contains("ureq=info"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use super::{StreamTelemetry, gpus::GpuMonitor, models::ModelTelemetry};
+use super::{OutputTelemetry, StreamTelemetry, gpus::GpuMonitor, models::ModelTelemetry};
 use crate::observation::SourceKey;
 
 /// The pod's counters. Sources come and go; the set that [`Self::sources`] returns is a consistent picture of one
@@ -18,6 +18,7 @@ pub struct Telemetry {
     started: Instant,
     sources: ArcSwap<BTreeMap<SourceKey, Arc<StreamTelemetry>>>,
     models: Arc<ModelTelemetry>,
+    outputs: ArcSwap<Vec<Arc<OutputTelemetry>>>,
     gpus: GpuMonitor,
 }
 
@@ -27,6 +28,7 @@ impl Default for Telemetry {
             started: Instant::now(),
             sources: ArcSwap::default(),
             models: Arc::default(),
+            outputs: ArcSwap::default(),
             gpus: GpuMonitor::default(),
         }
     }
@@ -69,6 +71,19 @@ impl Telemetry {
     #[must_use]
     pub const fn models(&self) -> &Arc<ModelTelemetry> {
         &self.models
+    }
+
+    /// One more output, which messages and metrics call `name`.
+    pub fn add_output(&self, name: impl Into<String>) -> Arc<OutputTelemetry> {
+        let fresh = Arc::new(OutputTelemetry::new(name));
+        self.outputs.rcu(|outputs| outputs.iter().chain([&fresh]).cloned().collect::<Vec<_>>());
+        fresh
+    }
+
+    /// Every output.
+    #[must_use]
+    pub fn outputs(&self) -> Arc<Vec<Arc<OutputTelemetry>>> {
+        self.outputs.load_full()
     }
 
     /// The machine's GPUs.

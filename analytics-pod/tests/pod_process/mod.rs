@@ -101,14 +101,18 @@ impl PodProcess {
         Killer(Arc::clone(&self.child))
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let id = self.child.lock().unwrap().id();
-        let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
     }
 

@@ -62,6 +62,16 @@ fn what_is_too_large_is_refused_with_and_without_a_length() {
 }
 
 #[test]
+fn a_field_that_stands_twice_is_refused() {
+    let pod = Running::start();
+    let body = r#"{"id": "gate", "uri": "test://smpte", "uri": "test://ball"}"#;
+    let told = pod.request("POST", "/api/v1/sources", &[("content-type", "application/json")], body.into());
+    assert_eq!(told.status, 400);
+    assert!(told.text.contains("a field stands twice in one object at line 1"), "{told:?}");
+    assert!(pod.registry.snapshot().merged.sources.is_empty());
+}
+
+#[test]
 fn a_token_guards_the_api_and_nothing_else() {
     let pod = Running::with(DesiredState::default(), Some("0123456789abcdef"));
     assert_eq!(pod.get("/api/v1/sources").status, 200);

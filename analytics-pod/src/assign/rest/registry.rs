@@ -171,6 +171,12 @@ impl Registry {
         self.changed.subscribe()
     }
 
+    /// Whether any source is declared now.
+    #[must_use]
+    pub fn declares_sources(&self) -> bool {
+        !self.snapshot().declared.sources.is_empty()
+    }
+
     /// The manifests have changed.
     pub fn declare(&self, declared: DesiredState) {
         let _writing = self.write();

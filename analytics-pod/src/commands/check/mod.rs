@@ -18,9 +18,11 @@ use std::{
 use report::{CheckReport, Finding};
 use requirements::Machine;
 
+use super::config::{self, ConfigCommandError};
 use crate::{
     assign::{DesiredModel, DesiredSource, DesiredState, Loader, ModelKey},
     cli::{CheckArgs, OutputFormat},
+    config::Effective,
     engine::native,
     model::{Model, ModelInfo, OpenOptions},
     pod::open_model,
@@ -37,6 +39,9 @@ pub enum CheckError {
     /// It cannot be written as JSON.
     #[error("the report cannot be written: {0}")]
     Json(#[from] serde_json::Error),
+    /// What the configuration lists cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigCommandError),
     /// Standard output does not take it.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -46,9 +51,9 @@ pub enum CheckError {
 ///
 /// # Errors
 /// Where the report cannot be written.
-pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
+pub fn check(args: &CheckArgs, effective: &Effective) -> Result<ExitCode, CheckError> {
     let mut of_manifests = Vec::new();
-    let desired = manifests(args, &mut of_manifests);
+    let desired = manifests(args, effective, &mut of_manifests)?;
     let mut findings = Machine::look().findings(desired.sources.len());
     findings.extend(machine::findings());
     findings.extend(of_manifests);
@@ -63,21 +68,29 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, CheckError> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn manifests(args: &CheckArgs, findings: &mut Vec<Finding>) -> DesiredState {
-    let loaded = Loader::new(args.files.clone()).load();
+fn manifests(
+    args: &CheckArgs,
+    effective: &Effective,
+    findings: &mut Vec<Finding>,
+) -> Result<DesiredState, ConfigCommandError> {
+    let files = effective.config.files.clone();
+    let named: Vec<String> = files.iter().chain(&args.config).map(|path| path.display().to_string()).collect();
+    let mut loader = Loader::new(Vec::new());
+    loader.replace(files, config::listed(effective)?);
+    let loaded = loader.load();
     for problem in &loaded.errors {
         findings.push(Finding::bad("manifest", problem.file.display().to_string(), problem.to_string()));
     }
     let nothing = loaded.state.sources.is_empty() && loaded.state.models.is_empty() && loaded.state.disabled.is_empty();
-    if !args.files.is_empty() && loaded.errors.is_empty() && nothing {
-        let named = args.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        findings.push(Finding::bad("manifest", named, "there is no VideoSource and no DetectionModel in it"));
-    } else if !args.files.is_empty() && loaded.errors.is_empty() {
+    if !named.is_empty() && loaded.errors.is_empty() && nothing {
+        let problem = "there is no VideoSource and no DetectionModel in it";
+        findings.push(Finding::bad("manifest", named.join(", "), problem));
+    } else if !named.is_empty() && loaded.errors.is_empty() {
         let count =
             format!("{} VideoSource(s), {} DetectionModel(s)", loaded.state.sources.len(), loaded.state.models.len());
         findings.push(Finding::good("manifest", "all", count));
     }
-    loaded.state
+    Ok(loaded.state)
 }
 
 /// Every element that decoding and the sources need; without sources, those that every pod needs.

@@ -106,13 +106,13 @@ pub async fn serve(args: &ServeArgs, stop: &StopRequest, context: RunContext) ->
     let identity =
         Identity { pod: args.pod_name.clone(), namespace: args.namespace.clone(), model: args.model.clone() };
     let model = ModelKey::new(&identity.namespace, &identity.model);
-    let sinks = run::sinks(&effective, false)?;
+    let telemetry = Arc::new(Telemetry::default());
+    let sinks = run::sinks(&effective, false, &telemetry)?;
     let registry = Arc::new(Registry::in_cluster());
     let store = Arc::new(run::store(inputs, effective, None, &registry, level));
     let threads = config.detector.workers.map_or_else(ThreadPolicy::detect, ThreadPolicy::with_workers);
     let meter = CapacityMeter::new(&identity.pod, threads.workers, config.state_folder.as_deref());
     let engine = Arc::new(NativeEngine::new(NativeSettings { threads })?);
-    let telemetry = Arc::new(Telemetry::default());
     let health = Arc::new(Health::default());
     let pod = Pod::start(PodSettings {
         engine: engine.clone(),

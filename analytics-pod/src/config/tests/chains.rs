@@ -84,5 +84,5 @@ fn circles_and_bases_that_are_not_there_are_refused() {
     let profile = Inputs::new(None, Some("prod".to_owned()), Vec::new(), Vec::new()).read().unwrap_err();
     assert_eq!(profile.to_string(), "--profile: is no built-in profile; did you mean production?");
     let missing = read(&folder.path().join("missing.yaml")).unwrap_err().to_string();
-    assert!(missing.contains("missing.yaml cannot be read: "), "{missing}");
+    assert!(missing.contains("missing.yaml: cannot be read: "), "{missing}");
 }

@@ -7,6 +7,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use family::{Family, label};
 use machine::ProcessFigures;
 use prometheus::{Encoder as _, TextEncoder, proto::MetricFamily};
 
@@ -37,7 +38,19 @@ pub fn encode_metrics(telemetry: &Telemetry) -> Result<String, EncodeError> {
 fn of_the_pod(telemetry: &Telemetry) -> Vec<MetricFamily> {
     let mut families = streams::families(telemetry);
     families.extend(models::families(telemetry));
+    families.push(outputs(telemetry));
     families
+}
+
+fn outputs(telemetry: &Telemetry) -> MetricFamily {
+    let mut failing = Family::gauge(
+        "vision_pod_output_failing",
+        "1 while an output cannot be written, a full disk being the commonest reason; else 0.",
+    );
+    for output in telemetry.outputs().iter() {
+        failing.push(vec![label("output", output.name())], f64::from(u8::from(output.trouble().is_some())));
+    }
+    failing.finish()
 }
 
 fn encode(families: &[MetricFamily]) -> Result<String, EncodeError> {

@@ -38,6 +38,8 @@ fn filled() -> Telemetry {
     stream.count_objects([(0, 0.91), (0, 0.42), (2, 0.5)].into_iter());
     stream.count_processed(3, Duration::from_millis(50));
     stream.count_processed(0, Duration::from_mins(2));
+    telemetry.add_output("standard output");
+    telemetry.add_output("/var/log/observations.jsonl").set_trouble(Some("No space left on device".to_owned()));
     telemetry
 }
 
@@ -103,6 +105,11 @@ fn exposition_of_a_source() {
 #[test]
 fn exposition_of_a_model() {
     insta::assert_snapshot!(encode(&models::families(&filled())).unwrap());
+}
+
+#[test]
+fn exposition_of_the_outputs() {
+    insta::assert_snapshot!(encode(&[outputs(&filled())]).unwrap());
 }
 
 #[test]
