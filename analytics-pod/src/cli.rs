@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use crds::Duration as ManifestDuration;
@@ -42,6 +42,12 @@ pub enum Command {
     /// made over HTTP are kept in the state folder and run again at the next start. With neither a manifest nor a URI
     /// it runs what is kept, and waits for requests.
     Run(Box<RunArgs>),
+    /// Runs what a Kubernetes cluster assigns to this pod: each VideoSource that the operator has bound to it, with one
+    /// DetectionModel. One JSON line per inferred frame on standard output.
+    ///
+    /// The API server is asked with the pod's service account, or by KUBECONFIG. On SIGTERM it goes on until the operator
+    /// has moved its sources, or for 110 s.
+    Serve(Box<ServeArgs>),
     /// Detects objects in pictures and videos: every frame, in order, as fast as the machine allows.
     Detect(DetectArgs),
     /// Checks manifests, models, programs and libraries, and says what to do about what is missing.
@@ -199,8 +205,9 @@ impl Cli {
             flags.push(Flag { flag: "--log-file", key: "log.file", value: json!(file.to_string_lossy()) });
         }
         let (settings, uris) = match &self.command {
-            Command::Run(run) => (&run.settings, &run.uris[..]),
-            Command::Config { what: ConfigCommand::Show(show) } => (&show.settings, &[][..]),
+            Command::Run(run) => (run.settings.clone(), &run.uris[..]),
+            Command::Serve(serve) => (serve.settings(), &[][..]),
+            Command::Config { what: ConfigCommand::Show(show) } => (show.settings.clone(), &[][..]),
             Command::Check(check) => {
                 flags.extend(check.settings().flags());
                 let environment = if check.config.is_some() { environment } else { of_the_log(environment) };
@@ -216,7 +223,7 @@ impl Cli {
             // The command line says all that is to run.
             flags.extend(["files", "sources", "models"].map(|key| Flag { flag: "URI", key, value: json!([]) }));
         }
-        Inputs::new(settings.config.clone(), settings.profile.clone(), environment, flags)
+        Inputs::new(settings.config, settings.profile, environment, flags)
     }
 }
 
@@ -258,6 +265,73 @@ pub struct RunArgs {
     /// How to print the report of `--chaos`.
     #[arg(long, value_enum, default_value_t, requires = "chaos")]
     pub chaos_report: OutputFormat,
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The DetectionModel that this pod serves, by name.
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+
+    /// The pod's name.
+    #[arg(long, env = "VISION_POD_NAME", value_name = "NAME")]
+    pub pod_name: String,
+
+    /// The namespace of the pod, its model and its sources.
+    #[arg(long, env = "VISION_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: String,
+
+    /// Where the operator asks how the pod does, over mutual TLS.
+    #[arg(long, env = "VISION_STATUS_LISTEN", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8443")]
+    pub status_listen: SocketAddr,
+
+    /// The folder of `tls.crt` and `tls.key`, which the operator is answered with, and of `ca.crt`, by which it is known;
+    /// all PEM, and read again when they change.
+    #[arg(long, env = "VISION_STATUS_TLS", value_name = "FOLDER", default_value = "/etc/vision/tls")]
+    pub status_tls: PathBuf,
+
+    /// The folder below which `file:` and `v4l2:` sources may read; without it they are refused.
+    #[arg(long, env = "VISION_MEDIA", value_name = "FOLDER")]
+    pub media: Option<PathBuf>,
+
+    /// A configuration file, YAML or JSON (`VISION_CONFIG`). What it says of manifests, sources and models does not count.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The built-in profile that a file without `extends` builds on (`VISION_PROFILE`).
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Where observations go: `stdout`, `none`, `file:PATH` or `frames:FOLDER`. May be given again.
+    #[arg(long = "output", value_name = "WHERE")]
+    pub outputs: Vec<String>,
+
+    /// Where the HTTP API (read only), its page `/docs`, metrics and probes are served (`127.0.0.1:8080`).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+
+    /// Where the measured capacity is kept, so that a restarted container need not measure again.
+    #[arg(long, value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Environment variables that stand for flags of `serve` and not for keys of the configuration.
+    pub const VARIABLES: [&'static str; 5] =
+        ["VISION_POD_NAME", "VISION_NAMESPACE", "VISION_STATUS_LISTEN", "VISION_STATUS_TLS", "VISION_MEDIA"];
+
+    /// The flags that stand for keys of the configuration.
+    fn settings(&self) -> SettingArgs {
+        SettingArgs {
+            config: self.config.clone(),
+            profile: self.profile.clone(),
+            outputs: self.outputs.clone(),
+            listen: self.listen.clone(),
+            state_folder: self.state_folder.clone(),
+            ..SettingArgs::default()
+        }
+    }
 }
 
 /// Arguments of `detect`.

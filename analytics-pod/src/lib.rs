@@ -15,6 +15,7 @@ pub mod heap;
 pub mod model;
 pub mod observation;
 pub mod pod;
+pub mod report;
 pub mod request_id;
 pub mod rotating_file;
 pub mod sink;

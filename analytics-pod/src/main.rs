@@ -7,6 +7,7 @@ use analytics_pod::{
     commands::{
         StopRequest, bench, check, config, detect, health,
         run::{self, RunContext},
+        serve,
     },
     config::Inputs,
     heap, model,
@@ -42,7 +43,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let inputs = cli.inputs(Inputs::process_environment());
     let effective = inputs.read()?;
     let log = &effective.config.log;
-    let answers_and_ends = !matches!(cli.command, Command::Run(_));
+    let answers_and_ends = !matches!(cli.command, Command::Run(_) | Command::Serve(_));
     let is_default = effective.is_default("log.level");
     let mut level = if answers_and_ends && is_default { logging::PROBLEMS.to_owned() } else { log.level.clone() };
     if (is_default || cli.verbose) && gstreamer_log::is_asked_for() {
@@ -70,6 +71,7 @@ async fn execute(cli: &Cli, context: RunContext) -> Result<ExitCode, Box<dyn std
     let stop = StopRequest::on_signals()?;
     match &cli.command {
         Command::Run(args) => Ok(run::run(args, &stop, context).await?),
+        Command::Serve(args) => Ok(serve::serve(args, &stop, context).await?),
         Command::Detect(args) => Ok(tokio::task::block_in_place(|| detect::detect(args, &stop))?),
         Command::Health(args) => Ok(health::health(args)),
         Command::Check(args) => Ok(tokio::task::block_in_place(|| check::check(args, &context.effective))?),

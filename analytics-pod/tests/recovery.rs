@@ -78,6 +78,7 @@ impl Watched {
             tap: None,
             telemetry: Arc::clone(&telemetry),
             models: OpenOptions::default(),
+            prepare: None,
         })
         .unwrap();
         pod.apply(desired, &Causes::default());

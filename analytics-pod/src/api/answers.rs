@@ -102,10 +102,10 @@ impl ModelPhase {
     pub(super) const fn of(state: Option<&ModelState>) -> Self {
         match state {
             None => Self::Unknown,
-            Some(ModelState { ready: None, failure: None }) => Self::Opening,
-            Some(ModelState { ready: Some(_), failure: None }) => Self::Ready,
-            Some(ModelState { ready: None, failure: Some(_) }) => Self::Failed,
-            Some(ModelState { ready: Some(_), failure: Some(_) }) => Self::UpdateFailed,
+            Some(ModelState { ready: None, failure: None, .. }) => Self::Opening,
+            Some(ModelState { ready: Some(_), failure: None, .. }) => Self::Ready,
+            Some(ModelState { ready: None, failure: Some(_), .. }) => Self::Failed,
+            Some(ModelState { ready: Some(_), failure: Some(_), .. }) => Self::UpdateFailed,
         }
     }
 }

@@ -271,6 +271,9 @@ async fn change<T: Send + 'static>(
     id: RequestId,
     what: impl FnOnce(&Registry, &RequestId) -> Result<T, ChangeError> + Send + 'static,
 ) -> Result<T, Failure> {
+    if services.registry.is_of_cluster() {
+        return Err(ChangeError::InCluster.into());
+    }
     let registry = Arc::clone(&services.registry);
     blocking(move || what(&registry, &id)).await
 }

@@ -199,9 +199,10 @@ impl Operation {
 }
 
 const NOT_FOUND: (u16, &str) = (404, "There is no such object.");
-const CHANGES: [(u16, &str); 10] = [
+const CHANGES: [(u16, &str); 11] = [
     (400, "The document is not JSON, or the namespace is not one."),
     (401, "A token is needed."),
+    (405, "The pod serves in a cluster, where the API server says what runs."),
     (409, "The name is taken, it was not made over REST, it is in use, or it cannot change while the pod runs."),
     (413, "The document is larger than the pod takes (1 MiB where the configuration says nothing else)."),
     (415, "The document is of another type."),

@@ -117,6 +117,10 @@ impl From<ChangeError> for Failure {
             ChangeError::Folder(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not-kept", "The change cannot be kept", detail)
             }
+            ChangeError::InCluster => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "in-cluster", "The cluster says what runs", detail)
+                    .with_header("allow", "GET")
+            }
             ChangeError::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-state-folder", "Changes are off", detail)
             }

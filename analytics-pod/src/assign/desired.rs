@@ -159,6 +159,15 @@ impl Default for RecoveryPolicy {
     }
 }
 
+/// The binding of a source to this pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// See [`crate::observation::StreamIdentity::epoch`].
+    pub epoch: u64,
+    /// Whether what is seen is published; otherwise the stream is opened, decoded and inferred for a handover.
+    pub publishes: bool,
+}
+
 /// A source to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredSource {
@@ -178,6 +187,10 @@ pub struct DesiredSource {
     pub recovery: RecoveryPolicy,
     /// Connections that the source takes at the same time; `None`: any number.
     pub max_connections: Option<NonZeroU32>,
+    /// In a cluster the binding; `None`: the source is this pod's for as long as that runs.
+    pub binding: Option<Binding>,
+    /// The Secret whose login is looked up before each connection; `None`: the input has what it needs.
+    pub login: Option<Arc<str>>,
 }
 
 impl DesiredSource {
@@ -209,7 +222,15 @@ impl DesiredSource {
             tracking: spec.tracking.enabled,
             recovery: RecoveryPolicy::from(&spec.recovery),
             max_connections: spec.max_connections.and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new),
+            binding: None,
+            login: None,
         }
+    }
+
+    /// What a new attempt is needed for if it changes. Another epoch is another binding, which begins anew.
+    fn connection(&self) -> impl PartialEq {
+        let epoch = self.binding.map(|binding| binding.epoch);
+        (&self.input, &self.fallbacks, self.max_connections, epoch, &self.login)
     }
 
     /// Every place of the source, in the order in which they are tried. A camera that takes one connection only is not
@@ -247,6 +268,8 @@ pub struct ChangedParts {
     pub detection: bool,
     /// Whether objects have an identity.
     pub tracking: bool,
+    /// Whether what is seen is published.
+    pub publishes: bool,
     /// What to detect with: another model, or the model itself changed.
     pub model: bool,
 }
@@ -307,11 +330,11 @@ impl DesiredState {
                 continue;
             };
             let parts = ChangedParts {
-                connection: (&source.input, &source.fallbacks, source.max_connections)
-                    != (&before.input, &before.fallbacks, before.max_connections),
+                connection: source.connection() != before.connection(),
                 recovery: source.recovery != before.recovery,
                 detection: source.detection != before.detection,
                 tracking: source.tracking != before.tracking,
+                publishes: source.binding != before.binding,
                 model: source.model != before.model || self.models.get(&source.model) != old.models.get(&before.model),
             };
             if parts != ChangedParts::default() {

@@ -1,4 +1,5 @@
-//! Where sources come from: manifests in files and folders, URIs on the command line, or [`rest`].
+//! Where sources come from: manifests in files and folders, URIs on the command line, [`rest`], or a cluster
+//! ([`kubernetes`]).
 //!
 //! [`Loader`] reads manifests strictly and says everything that is wrong with them; [`Watch`] does so again at every
 //! change. Both give a [`DesiredState`], in which no reference is left to look up, and
@@ -9,6 +10,7 @@ mod command_line;
 mod desired;
 pub(crate) mod document;
 mod error;
+pub mod kubernetes;
 mod listed;
 mod loader;
 mod manifest;
@@ -21,8 +23,8 @@ mod watch;
 pub use causes::Causes;
 pub use command_line::from_uris;
 pub use desired::{
-    ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest, ModelKey,
-    RecoveryPolicy, UnknownClass,
+    Binding, ChangedParts, ChangedSource, Changes, DesiredModel, DesiredSource, DesiredState, DetectionRequest,
+    ModelKey, RecoveryPolicy, UnknownClass,
 };
 pub(crate) use error::is_quotable;
 pub use error::{Kind, ManifestError, ObjectId};

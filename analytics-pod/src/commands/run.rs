@@ -182,6 +182,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
         tap: None,
         telemetry: Arc::clone(&telemetry),
         models,
+        prepare: None,
     })?;
     if token.is_none() && !config.listen.ip().is_loopback() {
         warn!(address = %config.listen, "everyone who reaches this address may change sources; give --api-token-file");
@@ -251,7 +252,7 @@ fn hangups(inputs: &Inputs) -> io::Result<Option<Signal>> {
 }
 
 /// What is in force, with what requests said before the start.
-fn store(
+pub(super) fn store(
     inputs: Inputs,
     effective: Effective,
     requested: Option<Value>,
@@ -363,7 +364,11 @@ fn registry(config: &Config, declared: DesiredState, names_uris: bool) -> Result
 }
 
 /// Every output that was asked for.
-fn sinks(effective: &Effective, has_screen: bool, telemetry: &Telemetry) -> Result<Vec<Box<dyn Sink>>, RunError> {
+pub(super) fn sinks(
+    effective: &Effective,
+    has_screen: bool,
+    telemetry: &Telemetry,
+) -> Result<Vec<Box<dyn Sink>>, RunError> {
     let config = &effective.config;
     // The screen is the view's, where nobody says otherwise.
     let nowhere = [OutputTarget::Nowhere];

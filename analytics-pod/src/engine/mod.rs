@@ -104,6 +104,10 @@ pub trait Engine: Send + Sync {
     /// Begins an attempt; returns at once. What becomes of it is told through [`Attempt::events`].
     fn start(&self, attempt: Attempt) -> Box<dyn RunningAttempt>;
 
+    /// How long frames have been waiting without one of them being inferred; zero while none wait. Grows where the
+    /// engine hangs, not where cameras do.
+    fn stalled(&self) -> Duration;
+
     /// Sources at most one attempt each share the detector's workers; waits until the workers have ended.
     fn shut_down(&self, timeout: Duration);
 }

@@ -3,12 +3,20 @@
 mod models;
 mod requests;
 
-use std::{collections::BTreeMap, future::ready, io, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::ready,
+    io,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
-pub use models::{ModelState, Models, open_model};
+pub use models::{ModelFailure, ModelState, Models, open_model};
 pub use requests::{FrameRequests, SeenFrame};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +31,7 @@ use crate::{
     request_id::RequestId,
     sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
     source::{
-        Failure, Pacing, Reason, printable_uri,
+        Failure, Input, Pacing, Prepare, Reason, printable_uri,
         supervisor::{Outcome, Recovery, supervise},
     },
     telemetry::{StreamTelemetry, Telemetry},
@@ -50,6 +58,8 @@ pub struct PodSettings {
     pub telemetry: Arc<Telemetry>,
     /// How models are opened.
     pub models: OpenOptions,
+    /// Completes inputs before each connection; `None`: they are complete.
+    pub prepare: Option<Arc<dyn Prepare>>,
 }
 
 /// The sources that run, and what they run with.
@@ -59,6 +69,7 @@ pub struct Pod {
     tap: Option<Arc<dyn FrameTap>>,
     telemetry: Arc<Telemetry>,
     models: Models,
+    prepare: Option<Arc<dyn Prepare>>,
     requests: FrameRequests,
     frames: Sender<InferredFrame>,
     published: Sources,
@@ -67,6 +78,7 @@ pub struct Pod {
     running: BTreeMap<SourceKey, Running>,
     /// Sources that were removed and have not ended yet.
     ending: BTreeMap<SourceKey, JoinHandle<()>>,
+    releasing: Releasing,
     memory: Release,
     /// When this pod began; see [`StreamIdentity::epoch`].
     epoch: u64,
@@ -74,8 +86,25 @@ pub struct Pod {
     session: u64,
 }
 
+/// The sources whose connections are being closed, and under which epoch they ran. Clones share the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Releasing(Arc<Mutex<BTreeMap<SourceKey, u64>>>);
+
+impl Releasing {
+    /// As it is now.
+    #[must_use]
+    pub fn list(&self) -> BTreeMap<SourceKey, u64> {
+        self.sources().clone()
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeMap<SourceKey, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One source under supervision.
 struct Running {
+    epoch: u64,
     task_of: watch::Sender<Task>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
@@ -94,7 +123,7 @@ impl Pod {
     /// # Errors
     /// Where the publisher's thread cannot start.
     pub fn start(settings: PodSettings) -> io::Result<Self> {
-        let PodSettings { engine, mut sinks, pacing, tap, telemetry, models } = settings;
+        let PodSettings { engine, mut sinks, pacing, tap, telemetry, models, prepare } = settings;
         let requests = FrameRequests::default();
         sinks.push(requests.sink());
         let (frames, inferred) = bounded(FRAMES_IN_FLIGHT);
@@ -106,6 +135,7 @@ impl Pod {
             tap,
             models: Models::new(models, Arc::clone(telemetry.models())),
             telemetry,
+            prepare,
             requests,
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,
@@ -113,6 +143,7 @@ impl Pod {
             desired: DesiredState::default(),
             running: BTreeMap::new(),
             ending: BTreeMap::new(),
+            releasing: Releasing::default(),
             memory: Release::default(),
             epoch: now,
             session: now,
@@ -162,6 +193,17 @@ impl Pod {
     #[must_use]
     pub fn models(&self) -> Models {
         self.models.clone()
+    }
+
+    /// The sources whose connections are being closed.
+    #[must_use]
+    pub fn releasing(&self) -> Releasing {
+        self.releasing.clone()
+    }
+
+    /// Tries the models again that could not be opened.
+    pub fn reopen_failed_models(&self) {
+        self.models.reopen_failed();
     }
 
     /// Where to ask for frames.
@@ -224,16 +266,18 @@ impl Pod {
         // Frames are numbered anew, so this is another publishing run.
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         self.session = now.max(self.session + 1);
+        let epoch = source.binding.map_or(self.epoch, |binding| binding.epoch);
         let model = self.models.watch(&source.model);
         let (task_of, told) = watch::channel(Task { desired: source, model });
         let cancel = CancellationToken::new();
-        let stream = Arc::new(StreamIdentity { key: key.clone(), epoch: self.epoch, session: self.session });
+        let stream = Arc::new(StreamIdentity { key: key.clone(), epoch, session: self.session });
         let supervised = Supervised {
             tap: self.requests.tap(&stream, self.tap.clone()),
             stream,
             told,
             engine: Arc::clone(&self.engine),
             pacing: self.pacing,
+            prepare: self.prepare.clone(),
             frames: self.frames.clone(),
             published: self.published.clone(),
             telemetry,
@@ -248,7 +292,7 @@ impl Pod {
             }
             supervised.run().await;
         });
-        self.running.insert(key, Running { task_of, cancel, task });
+        self.running.insert(key, Running { epoch, task_of, cancel, task });
     }
 
     fn remove(&mut self, key: &SourceKey, request: Option<&RequestId>) {
@@ -256,6 +300,8 @@ impl Pod {
         running.cancel.cancel();
         self.telemetry.remove_source(key);
         let (key, published, request) = (key.clone(), self.published.clone(), request.cloned());
+        self.releasing.sources().insert(key.clone(), running.epoch);
+        let (releasing, epoch) = (self.releasing.clone(), running.epoch);
         let memory = self.memory.clone();
         let ending = tokio::spawn({
             let key = key.clone();
@@ -265,6 +311,11 @@ impl Pod {
                 }
                 published.remove(&key);
                 memory.soon();
+                let mut releasing = releasing.sources();
+                if releasing.get(&key) == Some(&epoch) {
+                    releasing.remove(&key);
+                }
+                drop(releasing);
                 info!(source = %key, request_id = request.as_ref().map(RequestId::as_str), "source removed");
             }
         });
@@ -278,6 +329,7 @@ struct Supervised {
     told: watch::Receiver<Task>,
     engine: Arc<dyn Engine>,
     pacing: Pacing,
+    prepare: Option<Arc<dyn Prepare>>,
     tap: Arc<dyn FrameTap>,
     frames: Sender<InferredFrame>,
     published: Sources,
@@ -292,15 +344,24 @@ impl Supervised {
     async fn run(mut self) {
         self.publish();
         let Some(first) = self.first_model().await else { return };
+        // It may have been told otherwise meanwhile.
+        self.publish();
         let Task { desired, model: mut models } = self.told.borrow_and_update().clone();
         // It may have been told to use another one meanwhile.
         let first = models.borrow_and_update().ready.clone().unwrap_or(first);
         let settings = Arc::new(ArcSwap::from_pointee(self.settings(&desired, &first)));
         let model = Arc::new(ArcSwap::new(first));
+        let prepare = |input: Input| {
+            let (key, login) = (&self.stream.key, desired.login.as_ref());
+            match &self.prepare {
+                Some(prepare) => prepare.prepare(key, login, input),
+                None => ready(Ok(input)).boxed(),
+            }
+        };
         let attempt = |input, events| {
             // The attempt before, if any, has let go of its pipeline.
             self.memory.soon();
-            ready(Ok(Attempt {
+            Attempt {
                 stream: Arc::clone(&self.stream),
                 input,
                 pacing: self.pacing,
@@ -310,12 +371,13 @@ impl Supervised {
                 events,
                 frames: self.frames.clone(),
                 tap: Some(Arc::clone(&self.tap)),
-            }))
+            }
         };
         let engine = Arc::clone(&self.engine);
         let recovery = recovery_of(&desired);
         let places = desired.alternatives();
-        let supervised = supervise(engine, &self.stream.key, recovery, places, &self.telemetry, &self.cancel, attempt);
+        let supervised =
+            supervise(engine, &self.stream.key, recovery, places, &self.telemetry, &self.cancel, prepare, attempt);
         tokio::pin!(supervised);
         let mut told = self.told.clone();
         loop {
@@ -356,7 +418,7 @@ impl Supervised {
         let mut told_of: Option<Arc<str>> = None;
         loop {
             let mut model = self.told.borrow_and_update().model.clone();
-            let ModelState { ready, failure } = model.borrow_and_update().clone();
+            let ModelState { ready, failure, .. } = model.borrow_and_update().clone();
             if ready.is_some() {
                 return ready;
             }
@@ -384,7 +446,8 @@ impl Supervised {
 }
 
 fn output_of(source: &DesiredSource) -> SourceOutput {
-    SourceOutput { tracking: source.tracking.then(track::Settings::default), file: None }
+    let publishes = source.binding.is_none_or(|binding| binding.publishes);
+    SourceOutput { tracking: source.tracking.then(track::Settings::default), file: None, publishes }
 }
 
 fn recovery_of(source: &DesiredSource) -> Recovery {

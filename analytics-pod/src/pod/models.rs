@@ -33,8 +33,21 @@ pub fn open_model(desired: &DesiredModel, options: &OpenOptions) -> Result<Arc<M
 pub struct ModelState {
     /// Ready to run. A changed model stays at its last good version until the new one is open.
     pub ready: Option<Arc<Model>>,
+    /// What `ready` was opened from.
+    pub opened: Option<Arc<DesiredModel>>,
     /// Why the last version that was desired cannot be opened.
     pub failure: Option<Arc<str>>,
+    /// The same for programs.
+    pub refused: Option<ModelFailure>,
+}
+
+/// A version of a model that cannot be opened.
+#[derive(Clone, Debug)]
+pub struct ModelFailure {
+    /// Which.
+    pub desired: Arc<DesiredModel>,
+    /// Why, as a stable word.
+    pub reason: &'static str,
 }
 
 /// Every model that was ever desired; sources may wait for one before it is. Clones share the same models.
@@ -72,19 +85,33 @@ impl Models {
             let entry = entries.entry(key.clone()).or_default();
             if entry.desired.as_ref() != Some(model) {
                 entry.desired = Some(Arc::clone(model));
-                if let Some(task) = entry.task.take() {
-                    task.abort();
-                }
-                let (options, telemetry) = (Arc::clone(&self.options), Arc::clone(&self.telemetry));
-                let request = causes.of_model(key).cloned();
-                let loading = load(Arc::clone(model), options, entry.state.clone(), telemetry, request);
-                entry.task = Some(tokio::spawn(loading));
+                self.open(entry, model, causes.of_model(key).cloned());
             }
         }
     }
 
+    /// Tries those again that could not be opened.
+    pub(super) fn reopen_failed(&self) {
+        for entry in self.entries().values_mut() {
+            let failed = entry.state.borrow().failure.is_some();
+            if let Some(model) = entry.desired.clone().filter(|_| failed) {
+                self.open(entry, &model, None);
+            }
+        }
+    }
+
+    fn open(&self, entry: &mut Entry, model: &Arc<DesiredModel>, request: Option<RequestId>) {
+        if let Some(task) = entry.task.take() {
+            task.abort();
+        }
+        let (options, telemetry) = (Arc::clone(&self.options), Arc::clone(&self.telemetry));
+        let loading = load(Arc::clone(model), options, entry.state.clone(), telemetry, request);
+        entry.task = Some(tokio::spawn(loading));
+    }
+
     /// Tells where the model is, now and at every change.
-    pub(super) fn watch(&self, key: &ModelKey) -> watch::Receiver<ModelState> {
+    #[must_use]
+    pub fn watch(&self, key: &ModelKey) -> watch::Receiver<ModelState> {
         self.entries().entry(key.clone()).or_default().state.subscribe()
     }
 
@@ -119,12 +146,17 @@ async fn load(
 ) {
     let (key, began) = (desired.key.clone(), Instant::now());
     let request_id = request.as_ref().map(RequestId::as_str);
-    let (failure, reason) = match tokio::task::spawn_blocking(move || open_model(&desired, &options)).await {
+    let (failure, reason) = match tokio::task::spawn_blocking({
+        let desired = Arc::clone(&desired);
+        move || open_model(&desired, &options)
+    })
+    .await
+    {
         Ok(Ok(model)) => {
             let (digest, load_ms) = (&model.info().digest, began.elapsed().as_secs_f64() * 1e3);
             info!(model = %key, %digest, load_ms, request_id, "model ready");
             telemetry.count_loaded(&key, model.info(), began.elapsed());
-            state.send_replace(ModelState { ready: Some(model), failure: None });
+            state.send_replace(ModelState { ready: Some(model), opened: Some(desired), ..ModelState::default() });
             return;
         }
         Ok(Err(failure)) => (failure.to_string(), failure.reason()),
@@ -132,5 +164,8 @@ async fn load(
     };
     error!(model = %key, reason, request_id, "{failure}");
     telemetry.count_failed(&key, reason);
-    state.send_modify(|state| state.failure = Some(failure.into()));
+    state.send_modify(|state| {
+        state.failure = Some(failure.into());
+        state.refused = Some(ModelFailure { desired, reason });
+    });
 }

@@ -31,11 +31,14 @@ pub struct SourceOutput {
     pub tracking: Option<track::Settings>,
     /// The [`Observation::file`].
     pub file: Option<Arc<str>>,
+    /// Whether frames are published; otherwise they are tracked, so that objects have an identity once they are, and
+    /// count as [`DropReason::Warming`].
+    pub publishes: bool,
 }
 
 impl Default for SourceOutput {
     fn default() -> Self {
-        Self { tracking: Some(track::Settings::default()), file: None }
+        Self { tracking: Some(track::Settings::default()), file: None, publishes: true }
     }
 }
 
@@ -151,6 +154,10 @@ impl Worker {
         let ids = output.tracking.as_ref().map(|settings| self.track(settings, &frame));
         let tracked = thread_cpu();
         telemetry.add_stage(Stage::Track, tracked.saturating_sub(began));
+        if !output.publishes {
+            telemetry.count_dropped(DropReason::Warming, 1);
+            return;
+        }
 
         let captured = frame.captured.time;
         let published = Timestamp::now();
@@ -394,9 +401,20 @@ mod tests {
     }
 
     #[test]
+    fn what_warms_up_is_tracked_and_not_published() {
+        let (source, sources) = (Source::new("gate", 1), Sources::default());
+        let warming = SourceOutput { publishes: false, ..SourceOutput::default() };
+        sources.set(&source.stream.key, &warming);
+        assert_eq!(published((0..3).map(|number| source.frame(number)).collect(), &sources), []);
+        let telemetry = &source.telemetry;
+        assert_eq!((telemetry.processed(), telemetry.dropped(DropReason::Warming), telemetry.inferred()), (0, 3, 3));
+        assert!(telemetry.stage(Stage::Track) > Duration::ZERO);
+    }
+
+    #[test]
     fn without_tracking_there_are_no_ids() {
         let (source, sources) = (Source::new("gate", 1), Sources::default());
-        let output = SourceOutput { tracking: None, file: Some("clip.mp4".into()) };
+        let output = SourceOutput { tracking: None, file: Some("clip.mp4".into()), ..SourceOutput::default() };
         sources.set(&source.stream.key, &output);
         let observation = published(vec![source.frame(0)], &sources).remove(0);
         assert_eq!(observation.objects[0].track_id, None);

@@ -34,11 +34,15 @@ use std::{sync::Arc, time::Duration};
 
 use crds::Capture as CaptureRequest;
 pub use failure::{Failure, Reason};
+use futures_util::future::BoxFuture;
 use gstreamer as gst;
 pub use origin::printable_uri;
 
 use self::reader::Reader;
-use crate::{observation::Capture, telemetry::StreamTelemetry};
+use crate::{
+    observation::{Capture, SourceKey},
+    telemetry::StreamTelemetry,
+};
 
 /// Schemes that [`open`] reads.
 pub const BUILT_IN_SCHEMES: [&str; 11] =
@@ -108,6 +112,18 @@ pub struct Input {
     pub capture: Option<CaptureRequest>,
     /// Start a finite input over at its end.
     pub repeat: bool,
+}
+
+/// Completes an input just before each connection: what it needs may have changed since the last one.
+pub trait Prepare: Send + Sync {
+    /// `input` of `source`, with what the Secret `login` holds where there is one. Fails where the attempt must not be
+    /// made.
+    fn prepare(
+        &self,
+        source: &SourceKey,
+        login: Option<&Arc<str>>,
+        input: Input,
+    ) -> BoxFuture<'static, Result<Input, Failure>>;
 }
 
 /// What to do when the reader is slower than the input.

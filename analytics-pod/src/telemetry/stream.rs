@@ -42,6 +42,8 @@ pub struct VideoFormat {
 #[derive(Debug)]
 pub struct StreamTelemetry {
     state: AtomicU8,
+    /// When the state became what it is, in nanoseconds after `created`.
+    state_since_ns: AtomicU64,
     received: AtomicU64,
     received_bytes: AtomicU64,
     decoded: AtomicU64,
@@ -81,6 +83,7 @@ impl Default for StreamTelemetry {
             .unwrap_or_else(|error| unreachable!("constant histogram bounds are valid: {error}"));
         Self {
             state: AtomicU8::new(StreamState::Idle as u8),
+            state_since_ns: AtomicU64::new(0),
             received: AtomicU64::new(0),
             received_bytes: AtomicU64::new(0),
             decoded: AtomicU64::new(0),
@@ -130,7 +133,22 @@ impl StreamTelemetry {
 
     /// The supervisor's state changes.
     pub fn set_state(&self, state: StreamState) {
-        self.state.store(state as u8, Relaxed);
+        if self.state.swap(state as u8, Relaxed) != state as u8 {
+            self.state_since_ns.store(nanoseconds(self.age()), Relaxed);
+        }
+    }
+
+    /// How long the state has been what it is.
+    #[must_use]
+    pub fn state_age(&self) -> Duration {
+        self.age().saturating_sub(Duration::from_nanos(self.state_since_ns.load(Relaxed)))
+    }
+
+    /// Frames that a model ran on and that were not lost since.
+    #[must_use]
+    pub fn inferred(&self) -> u64 {
+        let kept = [DropReason::OutputOverflow, DropReason::Warming].map(|reason| self.dropped(reason));
+        self.processed() + kept.iter().sum::<u64>()
     }
 
     /// Where the supervisor is.

@@ -22,11 +22,13 @@ pub enum DropReason {
     OutputOverflow,
     /// The attempt ended while it was on its way.
     Stopped,
+    /// Inferred while the source warms up for a handover: another pod publishes.
+    Warming,
 }
 
 impl DropReason {
     /// Every reason, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::QueueOverflow,
         Self::NotReferenced,
         Self::NotDue,
@@ -36,6 +38,7 @@ impl DropReason {
         Self::InferenceFailed,
         Self::OutputOverflow,
         Self::Stopped,
+        Self::Warming,
     ];
 
     /// The word in metrics and reports.
@@ -51,13 +54,14 @@ impl DropReason {
             Self::InferenceFailed => "InferenceFailed",
             Self::OutputOverflow => "OutputOverflow",
             Self::Stopped => "Stopped",
+            Self::Warming => "Warming",
         }
     }
 
     /// Whether the frame was left out because nobody asked for it, not because the pod was too slow.
     #[must_use]
     pub const fn is_by_request(self) -> bool {
-        matches!(self, Self::NotReferenced | Self::NotDue)
+        matches!(self, Self::NotReferenced | Self::NotDue | Self::Warming)
     }
 }
 

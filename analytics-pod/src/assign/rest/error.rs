@@ -72,6 +72,11 @@ pub enum ChangeError {
     /// The state folder does not take it.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The cluster says what runs.
+    #[error(
+        "what this pod runs is said by the cluster: change the VideoSource or DetectionModel there (`kubectl edit`)"
+    )]
+    InCluster,
     /// This pod keeps nothing.
     #[error("changes over REST are off: {0}")]
     Unavailable(Arc<str>),

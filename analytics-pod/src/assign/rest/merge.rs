@@ -30,6 +30,8 @@ pub enum Origin {
     Rest,
     /// Part of the program.
     Builtin,
+    /// The API server of the cluster that the pod runs in.
+    Kubernetes,
 }
 
 impl fmt::Display for Origin {
@@ -38,6 +40,7 @@ impl fmt::Display for Origin {
             Self::File => "in a manifest or on the command line",
             Self::Rest => "over REST",
             Self::Builtin => "by the program itself",
+            Self::Kubernetes => "in the cluster",
         })
     }
 }

@@ -43,6 +43,8 @@ enum Keeping {
     Folder(StateFolder),
     /// Nowhere, for this reason: changes are refused.
     Off(Arc<str>),
+    /// The cluster says what runs: changes are refused.
+    Cluster,
 }
 
 /// What is declared and what was made. Reading never waits for a change under way; changes are made one after another
@@ -54,6 +56,8 @@ pub struct Registry {
     /// together.
     causes: Mutex<Causes>,
     writing: Mutex<Keeping>,
+    /// Where what is declared is from.
+    declared_origin: Origin,
     folder: Option<Arc<std::path::Path>>,
     unreadable: Vec<Unreadable>,
     changed: watch::Sender<()>,
@@ -78,6 +82,19 @@ impl Registry {
         Self::with(declared, Made::default(), Keeping::Off(reason.into()), None, Vec::new())
     }
 
+    /// Of a pod that is told by a cluster what to run; nothing is declared so far.
+    #[must_use]
+    pub fn in_cluster() -> Self {
+        let nothing = Self::with(DesiredState::default(), Made::default(), Keeping::Cluster, None, Vec::new());
+        Self { declared_origin: Origin::Kubernetes, ..nothing }
+    }
+
+    /// Whether the cluster says what runs.
+    #[must_use]
+    pub fn is_of_cluster(&self) -> bool {
+        self.declared_origin == Origin::Kubernetes
+    }
+
     fn with(
         declared: DesiredState,
         made: Made,
@@ -85,11 +102,12 @@ impl Registry {
         folder: Option<Arc<std::path::Path>>,
         unreadable: Vec<Unreadable>,
     ) -> Self {
-        let snapshot = snapshot(Arc::new(declared), made, Arc::default());
+        let snapshot = snapshot(Arc::new(declared), made, Arc::default(), Origin::File);
         let current = ArcSwap::from_pointee(snapshot);
         Self {
             current,
             causes: Mutex::default(),
+            declared_origin: Origin::File,
             writing: Mutex::new(keeping),
             folder,
             unreadable,
@@ -345,15 +363,20 @@ impl Registry {
         because: impl FnOnce(&mut Causes),
     ) {
         let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.current.store(Arc::new(snapshot(declared, made, detection)));
+        self.current.store(Arc::new(snapshot(declared, made, detection, self.declared_origin)));
         because(&mut causes);
         drop(causes);
         self.changed.send_replace(());
     }
 }
 
-fn snapshot(declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>) -> Snapshot {
+fn snapshot(declared: Arc<DesiredState>, made: Made, detection: Arc<Detection>, declared_origin: Origin) -> Snapshot {
     let mut merged = merge(&declared, &made);
+    for origin in
+        merged.sources.values_mut().chain(merged.models.values_mut()).filter(|origin| **origin == Origin::File)
+    {
+        *origin = declared_origin;
+    }
     merged.state.fill_detection(&detection);
     Snapshot { declared, made, detection, merged }
 }
@@ -362,6 +385,7 @@ fn folder(keeping: &Keeping) -> Result<&StateFolder, ChangeError> {
     match keeping {
         Keeping::Folder(folder) => Ok(folder),
         Keeping::Off(reason) => Err(ChangeError::Unavailable(Arc::clone(reason))),
+        Keeping::Cluster => Err(ChangeError::InCluster),
     }
 }
 

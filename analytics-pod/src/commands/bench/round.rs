@@ -113,6 +113,7 @@ impl Round<'_> {
             tap: self.cameras.map(|_| Arc::new(BarcodeProbe) as Arc<dyn FrameTap>),
             telemetry: Arc::clone(&telemetry),
             models: OpenOptions::default(),
+            prepare: None,
         })?;
         pod.apply(self.desired(), &Causes::default());
         let flowing = self.wait_until_flowing(stop, &pod, &telemetry).await;

@@ -100,6 +100,7 @@ pub async fn run(args: &RunArgs, model: &str, seed: u64, stop: &StopRequest) -> 
         tap: None,
         telemetry: Arc::clone(&telemetry),
         models: OpenOptions::default(),
+        prepare: None,
     })?;
     pod.apply(desired, &Causes::default());
     let mut director = Director { crowd, alone, keys, telemetry, record, stop: stop.clone() };

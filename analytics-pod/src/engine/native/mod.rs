@@ -5,6 +5,7 @@
 //! where the detector is slow, newer frames replace older ones and the rate falls, not the freshness.
 
 mod attempt;
+mod capacity;
 mod clock;
 mod convert;
 mod cores;
@@ -28,6 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use capacity::{Capacity, CapacityError, measure, relative_cost};
 pub use cores::{ThreadPolicy, available_cores};
 pub use decoder::elements;
 use detector::ModelChoice;
@@ -194,6 +196,10 @@ impl Engine for NativeEngine {
         let model: Arc<dyn ModelChoice> = model;
         let stream = Stream::new(stream, pacing, detection, model, telemetry, frames, tap);
         self.begin(stream, move |stream| source::open(&input, stream.pacing, &stream.telemetry), events)
+    }
+
+    fn stalled(&self) -> Duration {
+        self.shared.scheduler.stalled(Instant::now())
     }
 
     fn shut_down(&self, timeout: Duration) {

@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -58,6 +58,8 @@ struct State {
     /// Counts models that went out of use, and what each worker knows of that.
     retired: u64,
     seen: Vec<u64>,
+    /// Since when frames wait or are in flight and none has been delivered.
+    unanswered: Option<Instant>,
     open: bool,
 }
 
@@ -90,6 +92,7 @@ impl Scheduler {
             idle: Vec::new(),
             retired: 0,
             seen: vec![0; workers],
+            unanswered: None,
             open: true,
         };
         Self { state: Mutex::new(state), wake: (0..workers).map(|_| Condvar::new()).collect() }
@@ -133,6 +136,7 @@ impl Scheduler {
         let mut state = self.lock();
         state.queue.remove(id);
         let Some(lane) = state.lanes.remove(&id) else { return };
+        state.settle_unanswered();
         if state.retire(lane.model) {
             self.wake_all(&mut state);
         }
@@ -174,6 +178,7 @@ impl Scheduler {
     fn put(&self, state: &mut State, id: LaneId, frame: Frame, more: bool) {
         let Some(lane) = state.lanes.get_mut(&id) else { return };
         lane.waiting.push_back(frame);
+        state.unanswered.get_or_insert_with(Instant::now);
         let (weight, eligible) = (lane.stream.detection.load().weight, lane.is_eligible(self.wake.len()));
         state.queue.set_weight(id, weight);
         state.queue.wait(id);
@@ -196,7 +201,14 @@ impl Scheduler {
             state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.queue.withdraw(id);
-        state.lanes.get_mut(&id).map_or(0, |lane| std::mem::take(&mut lane.waiting).len())
+        let left = state.lanes.get_mut(&id).map_or(0, |lane| std::mem::take(&mut lane.waiting).len());
+        state.settle_unanswered();
+        left
+    }
+
+    /// How long frames have been waiting without one being delivered.
+    pub(super) fn stalled(&self, now: Instant) -> Duration {
+        self.lock().unanswered.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// The source's stop was requested: whoever waits for its slot looks again.
@@ -214,7 +226,10 @@ impl Scheduler {
         let was_eligible = lane.is_eligible(workers);
         lane.in_flight = lane.in_flight.saturating_sub(count);
         lane.changed.notify_all();
-        if !was_eligible && lane.is_eligible(workers) && !lane.waiting.is_empty() {
+        let goes_on = !was_eligible && lane.is_eligible(workers) && !lane.waiting.is_empty();
+        state.unanswered = Some(Instant::now());
+        state.settle_unanswered();
+        if goes_on {
             self.wake_one(&mut state);
         }
     }
@@ -256,6 +271,13 @@ impl Scheduler {
 }
 
 impl State {
+    /// Nothing is unanswered where nothing waits and nothing is in flight.
+    fn settle_unanswered(&mut self) {
+        if self.lanes.values().all(|lane| lane.waiting.is_empty() && lane.in_flight == 0) {
+            self.unanswered = None;
+        }
+    }
+
     /// The next frame, and others for the same run as far as the model takes them.
     fn next_jobs(&mut self, workers: usize) -> Option<Vec<Job>> {
         let Self { queue, lanes, .. } = self;

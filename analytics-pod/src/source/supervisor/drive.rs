@@ -31,20 +31,22 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(4);
 /// Runs attempts at the source `key` on `engine` until it ends for good or `cancel` says so. Keeps `telemetry`'s state,
 /// attempts and last failure, and watches its received access units for stalls.
 ///
-/// `attempt` makes of one of the `alternatives` (credentials and model may have changed since the last try) an attempt
-/// with this `telemetry` and the given event sender. Its failure counts as a failed attempt.
-pub async fn supervise<F, R>(
+/// `prepare` completes one of the `alternatives` just before each connection, such as with a login; where it fails, that
+/// counts as a failed attempt. `attempt` makes of it an attempt with this `telemetry` and the given event sender.
+#[allow(clippy::too_many_arguments, reason = "each is a part of its own of what a source is and lives with")]
+pub async fn supervise<F, P>(
     engine: Arc<dyn Engine>,
     key: &SourceKey,
     recovery: Recovery,
     alternatives: Alternatives,
     telemetry: &StreamTelemetry,
     cancel: &CancellationToken,
-    mut attempt: F,
+    prepare: impl Fn(Input) -> P + Clone + Send,
+    attempt: F,
 ) -> Outcome
 where
-    F: FnMut(Input, UnboundedSender<AttemptEvent>) -> R + Send,
-    R: Future<Output = Result<Attempt, Failure>> + Send,
+    F: Fn(Input, UnboundedSender<AttemptEvent>) -> Attempt + Sync,
+    P: Future<Output = Result<Input, Failure>> + Send,
 {
     let Alternatives { inputs, ask_first } = alternatives;
     let Some(first) = inputs.first().cloned() else {
@@ -52,13 +54,22 @@ where
     };
     let machine = Machine::new(recovery, inputs.len(), ask_first);
     let ask = {
-        let first = first.clone();
-        move || ask::answers(first.clone())
+        let (first, prepare) = (first.clone(), prepare.clone());
+        move || {
+            let prepared = prepare(first.clone());
+            async move {
+                match prepared.await {
+                    Ok(input) => ask::answers(input).await,
+                    Err(_) => false,
+                }
+            }
+        }
     };
+    let attempt = &attempt;
     let start = move |uri: usize, events| {
-        let input = inputs.get(uri).unwrap_or(&first).clone();
-        let (engine, attempt) = (Arc::clone(&engine), attempt(input, events));
-        async move { attempt.await.map(|attempt| engine.start(attempt)) }
+        let prepared = prepare(inputs.get(uri).unwrap_or(&first).clone());
+        let engine = Arc::clone(&engine);
+        async move { Ok(engine.start(attempt(prepared.await?, events))) }
     };
     drive(key, machine, telemetry, cancel, start, ask).await
 }

@@ -95,3 +95,21 @@ fn failures_of_the_input_and_of_its_codec_are_told() {
     let AttemptEnd::Failed(failure) = end else { panic!("{end:?}") };
     assert_eq!(failure.reason, Reason::UnsupportedCodec, "{failure}");
 }
+
+#[test]
+fn a_detector_that_hangs_is_seen_and_one_without_work_is_not_one() {
+    let engine = engine(1);
+    let (let_go, gate) = bounded(0);
+    let hanging = Arc::new(FakeDetector { gate: Some(gate), ..FakeDetector::new(Duration::ZERO) });
+    assert_eq!(engine.stalled(), Duration::ZERO);
+    let run = start(&engine, &hanging, raw(3, "white"), Options::default());
+    let until = Instant::now() + PATIENCE;
+    while engine.stalled() < Duration::from_millis(200) {
+        assert!(Instant::now() < until, "{:?}", engine.stalled());
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(let_go);
+    let (frames, end, _) = run.finish();
+    assert_eq!((frames.len(), end), (3, AttemptEnd::Completed));
+    assert_eq!(engine.stalled(), Duration::ZERO);
+}

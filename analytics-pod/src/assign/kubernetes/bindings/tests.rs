@@ -1,0 +1,289 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const POD: &str = "people-1";
+
+fn key() -> SourceKey {
+    SourceKey::new("yard", "gate")
+}
+
+fn seen(assignment: Option<(&str, u64)>, handover: Option<(&str, u64)>) -> Arc<Seen> {
+    let bound = |bound: (&str, u64)| (Arc::from(bound.0), bound.1);
+    Arc::new(Seen {
+        key: key(),
+        generation: 1,
+        assignment: assignment.map(bound),
+        handover: handover.map(bound),
+        spec: Arc::new(VideoSourceSpec::new("rtsp://camera/1", "people")),
+    })
+}
+
+fn at(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn binding(bindings: &Bindings) -> Option<Binding> {
+    bindings.held().get(&key()).map(|held| held.binding)
+}
+
+fn warming(epoch: u64) -> Option<Binding> {
+    Some(Binding { epoch, publishes: false })
+}
+
+fn active(epoch: u64) -> Option<Binding> {
+    Some(Binding { epoch, publishes: true })
+}
+
+#[test]
+fn a_handover_becomes_an_assignment_in_either_order() {
+    for deletion_first in [false, true] {
+        let mut bindings = Bindings::new(POD);
+        bindings.told(Watched::Handover, Told::Applied(seen(Some(("other", 4)), Some((POD, 5)))), at(0));
+        assert_eq!(binding(&bindings), warming(5));
+        let mut events =
+            [(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None))), (Watched::Handover, Told::Gone(key()))];
+        if deletion_first {
+            events.reverse();
+        }
+        for (delay, (watched, told)) in events.into_iter().enumerate() {
+            bindings.told(watched, told, at(1_000 + 1_500 * delay as u64));
+            assert!(binding(&bindings).is_some(), "deletion first: {deletion_first}");
+        }
+        assert_eq!(binding(&bindings), active(5));
+        assert_eq!(bindings.next_tick(), None);
+    }
+}
+
+#[test]
+fn what_both_have_lost_is_let_go_after_the_grace_and_not_before() {
+    let mut bindings = Bindings::new(POD);
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(0));
+    bindings.told(Watched::Assignment, Told::Gone(key()), at(1_000));
+    assert_eq!(bindings.next_tick(), Some(at(3_000)));
+    bindings.tick(at(2_999));
+    assert_eq!(binding(&bindings), active(5));
+    bindings.tick(at(3_000));
+    assert_eq!(binding(&bindings), None);
+    assert_eq!(bindings.next_tick(), None);
+}
+
+#[test]
+fn a_new_list_lets_go_of_what_it_lacks_and_keeps_the_rest() {
+    let mut bindings = Bindings::new(POD);
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(0));
+    bindings.told(Watched::Assignment, Told::Listed(vec![seen(Some((POD, 5)), None)]), at(10));
+    assert_eq!(bindings.next_tick(), None);
+    bindings.told(Watched::Assignment, Told::Listed(Vec::new()), at(20));
+    assert_eq!(bindings.next_tick(), Some(at(2_020)));
+}
+
+#[test]
+fn an_older_epoch_is_older_news() {
+    let mut bindings = Bindings::new(POD);
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 7)), None)), at(0));
+    bindings.told(Watched::Assignment, Told::Gone(key()), at(10));
+    bindings.tick(at(5_000));
+    bindings.told(Watched::Assignment, Told::Listed(vec![seen(Some((POD, 6)), None)]), at(5_001));
+    assert_eq!(binding(&bindings), None);
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 8)), None)), at(5_002));
+    assert_eq!(binding(&bindings), active(8));
+}
+
+#[test]
+fn a_pod_that_drains_takes_nothing_new_and_finishes_what_it_has() {
+    let mut bindings = Bindings::new(POD);
+    bindings.told(Watched::Handover, Told::Applied(seen(None, Some((POD, 5)))), at(0));
+    bindings.drain();
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(1));
+    assert_eq!(binding(&bindings), active(5));
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 6)), None)), at(2));
+    bindings.tick(at(3_000));
+    assert_eq!(binding(&bindings), None);
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 7)), None)), at(3_001));
+    assert_eq!(binding(&bindings), None);
+}
+
+#[test]
+fn an_edit_of_the_spec_is_taken_under_the_same_binding() {
+    let mut bindings = Bindings::new(POD);
+    let first = seen(Some((POD, 5)), None);
+    let spec = Arc::new(VideoSourceSpec::new("rtsp://camera/2", "people"));
+    let edited = Arc::new(Seen { generation: 2, spec: Arc::clone(&spec), ..(*first).clone() });
+    bindings.told(Watched::Assignment, Told::Applied(first), at(0));
+    bindings.told(Watched::Assignment, Told::Applied(edited), at(1));
+    assert_eq!(bindings.held()[&key()].seen.spec, spec);
+    assert_eq!(binding(&bindings), active(5));
+}
+
+/// What the operator does to one source, as one write each.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    /// To this pod or another, at once.
+    Assign { here: bool },
+    /// A handover, to this pod or another.
+    HandOver { here: bool },
+    /// What warms up takes over.
+    Finish,
+    /// The handover is given up.
+    Abort,
+    /// Nobody has it.
+    Clear,
+    /// The spec is edited.
+    Edit,
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    prop_oneof![
+        any::<bool>().prop_map(|here| Write::Assign { here }),
+        any::<bool>().prop_map(|here| Write::HandOver { here }),
+        Just(Write::Finish),
+        Just(Write::Finish),
+        Just(Write::Abort),
+        Just(Write::Clear),
+        Just(Write::Edit),
+    ]
+}
+
+/// The versions of the object that these writes lead to, as the operator may write them.
+fn versions(writes: &[Write]) -> Vec<Arc<Seen>> {
+    let (mut epoch, mut generation) = (10, 1);
+    let (mut assignment, mut handover): (Option<(&str, u64)>, Option<(&str, u64)>) = (None, None);
+    let mut versions = vec![seen(None, None)];
+    for write in writes {
+        let pod = |here: bool| if here { POD } else { "other" };
+        match *write {
+            Write::Assign { here } => {
+                epoch += 1;
+                (assignment, handover) = (Some((pod(here), epoch)), None);
+            }
+            Write::HandOver { here } if assignment.is_some_and(|(name, _)| name != pod(here)) => {
+                epoch += 1;
+                handover = Some((pod(here), epoch));
+            }
+            Write::Finish if handover.is_some() => assignment = handover.take(),
+            Write::Abort => handover = None,
+            Write::Clear => (assignment, handover) = (None, None),
+            Write::Edit => generation += 1,
+            _ => {}
+        }
+        let spec = Arc::new(VideoSourceSpec::new(format!("rtsp://camera/{generation}"), "people"));
+        versions.push(Arc::new(Seen { generation, spec, ..(*seen(assignment, handover)).clone() }));
+    }
+    versions
+}
+
+/// One of the watches, and how far it has come.
+struct Stream {
+    watched: Watched,
+    position: usize,
+}
+
+impl Stream {
+    fn selects(&self, seen: &Seen) -> bool {
+        let bound = match self.watched {
+            Watched::Assignment => &seen.assignment,
+            Watched::Handover => &seen.handover,
+        };
+        bound.as_ref().is_some_and(|(pod, _)| &**pod == POD)
+    }
+
+    /// The next thing that it tells, where the next version is one.
+    fn step(&mut self, versions: &[Arc<Seen>], relists: bool) -> Option<Told> {
+        let before = self.selects(&versions[self.position]);
+        self.position += 1;
+        let now = &versions[self.position];
+        if relists {
+            return Some(Told::Listed(self.selects(now).then(|| Arc::clone(now)).into_iter().collect()));
+        }
+        match (before, self.selects(now)) {
+            (_, true) => Some(Told::Applied(Arc::clone(now))),
+            (true, false) => Some(Told::Gone(key())),
+            (false, false) => None,
+        }
+    }
+}
+
+proptest! {
+    /// However the two streams arrive, epochs never fall, what publishes never falls back to warming, a handover that is
+    /// finished is never interrupted, and once all has arrived the pod holds what the object says.
+    #[test]
+    fn every_order_of_arrival_leads_to_what_the_object_says(
+        writes in prop::collection::vec(write(), 1..14),
+        order in prop::collection::vec((any::<bool>(), 0_u8..10, 0_u64..1_900), 0..60),
+    ) {
+        let versions = versions(&writes);
+        let last = versions.len() - 1;
+        let mut streams = [
+            Stream { watched: Watched::Assignment, position: 0 },
+            Stream { watched: Watched::Handover, position: 0 },
+        ];
+        let mut bindings = Bindings::new(POD);
+        let (mut now, mut previous) = (0, None::<Binding>);
+        let rest = [(true, 5, 0), (false, 5, 0)].into_iter().cycle();
+        for (first, relists, delay) in order.into_iter().chain(rest) {
+            if streams.iter().all(|stream| stream.position == last) {
+                break;
+            }
+            let stream = &mut streams[usize::from(!first)];
+            if stream.position == last {
+                continue;
+            }
+            now += delay;
+            bindings.tick(at(now));
+            if let Some(told) = stream.step(&versions, relists == 0) {
+                bindings.told(stream.watched, told, at(now));
+            }
+            let current = binding(&bindings);
+            if let (Some(before), Some(current)) = (previous, current) {
+                prop_assert!(current.epoch >= before.epoch, "{before:?} {current:?}");
+                prop_assert!(current.epoch > before.epoch || current.publishes >= before.publishes, "{before:?} {current:?}");
+            }
+            previous = current.or(previous);
+        }
+        bindings.tick(at(now) + GRACE);
+        let expected = versions[last].binding(POD);
+        prop_assert_eq!(binding(&bindings), expected);
+        if expected.is_some() {
+            prop_assert_eq!(bindings.held()[&key()].seen.generation, versions[last].generation);
+        }
+    }
+
+    /// From the handover to the assignment the pod holds the source without a break, as long as the second stream is not
+    /// later than the grace.
+    #[test]
+    fn a_finished_handover_is_one_hold(
+        edits in prop::collection::vec(Just(Write::Edit), 0..3),
+        order in prop::collection::vec((any::<bool>(), 0_u64..150), 12),
+    ) {
+        let writes = [&[Write::Assign { here: false }, Write::HandOver { here: true }][..], &edits[..], &[Write::Finish]].concat();
+        let versions = versions(&writes);
+        let last = versions.len() - 1;
+        let mut streams = [
+            Stream { watched: Watched::Assignment, position: 0 },
+            Stream { watched: Watched::Handover, position: 0 },
+        ];
+        let mut bindings = Bindings::new(POD);
+        let (mut now, mut held) = (0, false);
+        let rest = [(true, 100), (false, 100)].into_iter().cycle();
+        for (first, delay) in order.into_iter().chain(rest) {
+            if streams.iter().all(|stream| stream.position == last) {
+                break;
+            }
+            let stream = &mut streams[usize::from(!first)];
+            if stream.position == last {
+                continue;
+            }
+            now += delay;
+            bindings.tick(at(now));
+            if let Some(told) = stream.step(&versions, false) {
+                bindings.told(stream.watched, told, at(now));
+            }
+            held |= binding(&bindings).is_some();
+            prop_assert!(!held || binding(&bindings).is_some_and(|binding| binding.epoch == 12));
+        }
+        prop_assert_eq!(binding(&bindings), active(12));
+    }
+}
