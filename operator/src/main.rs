@@ -1,4 +1,4 @@
-//! Prints the resources that vision-operator adds to a cluster.
+//! Runs cameras and detection models in a cluster, or prints the resources that they are.
 
 use std::{
     io::{self, Write},
@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use operator::run::{self, Flags};
 
 /// Runs cameras and detection models as Kubernetes resources.
 #[derive(Parser)]
@@ -17,12 +18,26 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the VideoSources and DetectionModels of a cluster.
+    Run(Box<Flags>),
     /// Print the `CustomResourceDefinition`s as YAML, for `kubectl apply -f -`.
     Crds,
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Crds } = Arguments::parse();
+    match Arguments::parse().command {
+        Command::Run(flags) => match run::run(&flags) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("operator: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Command::Crds => print_crds(),
+    }
+}
+
+fn print_crds() -> ExitCode {
     let manifests = match crds::manifests() {
         Ok(manifests) => manifests,
         Err(error) => {

@@ -14,7 +14,7 @@ mod validate;
 pub use companions::Companions;
 pub use names::{
     EVACUATE_ANNOTATION, FIELD_MANAGER, MODEL_ANNOTATION, MODEL_LABEL, RETIRE_ANNOTATION, SERVING_LABEL,
-    TEMPLATE_HASH_LABEL, model_label, selector,
+    TEMPLATE_HASH_LABEL, certificate, companion, model_label, selector, status_host,
 };
 pub use settings::{Media, Settings};
 pub use template::{HTTP_PORT, STATUS_PORT, Template};

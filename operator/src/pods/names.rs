@@ -46,15 +46,23 @@ pub fn selector(model: &str) -> BTreeMap<String, String> {
 }
 
 /// The name of what stands beside the pods of a model.
-pub(super) fn companion(model: &str) -> String {
+#[must_use]
+pub fn companion(model: &str) -> String {
     const SUFFIX: &str = "-analytics";
     format!("{}{SUFFIX}", shortened(model, LONGEST_LABEL - SUFFIX.len()))
 }
 
 /// The Secret with the certificate that the pods of a model answer the operator with.
-pub(super) fn certificate(model: &str) -> String {
+#[must_use]
+pub fn certificate(model: &str) -> String {
     const SUFFIX: &str = "-analytics-tls";
     format!("{}{SUFFIX}", shortened(model, LONGEST_LABEL - SUFFIX.len()))
+}
+
+/// The name that this certificate has, whatever the address of the pod that shows it.
+#[must_use]
+pub fn status_host(namespace: &str, model: &str) -> String {
+    format!("{}.{namespace}.{}", certificate(model), crds::GROUP)
 }
 
 /// The beginning of a SHA-256.
