@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Goes through the scenarios of e2e/scenarios on the cluster of KUBECONFIG, or on that of `make cluster`. The chart is
+# installed first, or upgraded to what is here. Usage: e2e/scenarios.sh [ARGUMENTS OF THE PROGRAM]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+own=${VISION_CLUSTER:-/var/lib/vision-cluster}/kubeconfig
+if [ -z "${KUBECONFIG:-}" ]; then
+    if [ ! -e "$own" ]; then
+        echo "scenarios: there is no cluster: run \`make cluster\`, or set KUBECONFIG" >&2
+        exit 1
+    fi
+    export KUBECONFIG=$own
+fi
+faults=()
+[ "$KUBECONFIG" != "$own" ] || faults=(--faults e2e/cluster/fault.sh)
+
+helm=$(scripts/cluster-tools.sh helm)/helm
+"$helm" upgrade --install vision ./helm --namespace vision-operator --create-namespace --wait --timeout 5m
+cargo build --release --locked -p scenarios
+target/release/scenarios "${faults[@]}" "$@"

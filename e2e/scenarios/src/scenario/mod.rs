@@ -1,0 +1,213 @@
+//! What is gone through, each from a fleet that is at rest.
+
+mod balance;
+mod bind;
+mod drain;
+mod losses;
+mod outages;
+mod rest;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::sleep;
+
+use crate::{
+    cluster::{Cluster, FPS, ScenarioError, epoch_of, pod_of},
+    faults::Faults,
+    ledger::Ledger,
+    published::Published,
+    report::{Row, percentile},
+};
+
+/// Two intervals between frames, in seconds.
+const TWO_INTERVALS: f64 = 2.0 / FPS as f64;
+
+/// What scenarios work with.
+pub(crate) struct Stage<'a> {
+    /// The cluster.
+    pub(crate) cluster: &'a Cluster,
+    /// What the pods publish.
+    pub(crate) published: &'a Published,
+    /// Who makes faults.
+    pub(crate) faults: &'a Faults,
+    /// Where the operator is installed.
+    pub(crate) operator_namespace: &'a str,
+    /// How long the long ones take.
+    pub(crate) duration: Duration,
+}
+
+/// The scenarios, in the order in which they are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// Cameras are applied one after another to pods that wait for them.
+    Bind,
+    /// Nothing happens for a while.
+    Rest,
+    /// A pod is added to a fleet.
+    Balance,
+    /// A pod is deleted without a grace period.
+    PodLost,
+    /// The container of a pod is killed.
+    ContainerKilled,
+    /// A node is drained.
+    Drain,
+    /// A node's network is cut.
+    NodeLost,
+    /// The leading operator is killed, then all of them are away.
+    OperatorLost,
+    /// The API server is away.
+    ApiLost,
+}
+
+impl Scenario {
+    /// Its name in reports.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Rest => "rest",
+            Self::Balance => "balance",
+            Self::PodLost => "pod lost",
+            Self::ContainerKilled => "container killed",
+            Self::Drain => "drain",
+            Self::NodeLost => "node lost",
+            Self::OperatorLost => "operator lost",
+            Self::ApiLost => "API server lost",
+        }
+    }
+
+    /// Goes through it.
+    ///
+    /// # Errors
+    /// Why that was not possible.
+    pub(crate) async fn run(self, stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
+        match self {
+            Self::Bind => bind::run(stage).await,
+            Self::Rest => rest::run(stage).await,
+            Self::Balance => balance::run(stage).await,
+            Self::PodLost => losses::pod(stage).await,
+            Self::ContainerKilled => losses::container(stage).await,
+            Self::Drain => drain::run(stage).await,
+            Self::NodeLost => losses::node(stage).await,
+            Self::OperatorLost => outages::operator(stage).await,
+            Self::ApiLost => outages::api_server(stage).await,
+        }
+    }
+}
+
+/// What a camera was bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bound {
+    pod: String,
+    epoch: i64,
+}
+
+impl Stage<'_> {
+    /// The cameras that are bound, and to what.
+    async fn bindings(&self) -> Result<BTreeMap<String, Bound>, ScenarioError> {
+        let cameras = self.cluster.cameras().await?;
+        let bound = |camera: crds::VideoSource| {
+            let (name, epoch) = (camera.metadata.name.clone()?, epoch_of(&camera));
+            Some((name, Bound { pod: pod_of(&camera)?.to_owned(), epoch }))
+        };
+        Ok(cameras.into_iter().filter_map(bound).collect())
+    }
+
+    /// Has `cameras` cameras watched by `pods` pods that take `streams` each, and waits until all of them publish and
+    /// have done so for a while.
+    async fn fleet(
+        &self,
+        cameras: usize,
+        pods: usize,
+        streams: usize,
+    ) -> Result<BTreeMap<String, Bound>, ScenarioError> {
+        self.cluster.serve(pods, streams).await?;
+        let began = Timestamp::now();
+        let names: Vec<String> = (1..=cameras).map(|number| format!("camera-{number}")).collect();
+        for (seed, name) in names.iter().enumerate() {
+            self.cluster.add_camera(name, seed + 1).await?;
+        }
+        self.cluster
+            .wait("every camera publishes", Duration::from_mins(2), async || {
+                let published = |ledger: &Ledger| {
+                    names.iter().all(|name| ledger.kept(name).last().is_some_and(|frame| frame.published > began))
+                };
+                Ok(self.published.look(published).then_some(()))
+            })
+            .await?;
+        self.settle().await
+    }
+
+    /// Waits until no binding has changed for ten seconds.
+    async fn settle(&self) -> Result<BTreeMap<String, Bound>, ScenarioError> {
+        const STILL: Duration = Duration::from_secs(10);
+        for _ in 0..30 {
+            let before = self.bindings().await?;
+            sleep(STILL).await;
+            if self.bindings().await? == before {
+                return Ok(before);
+            }
+        }
+        Err(ScenarioError::Timeout { what: "bindings stay as they are".to_owned(), limit: STILL * 30 })
+    }
+
+    /// Waits until each of `lost` has another pod; the seconds that each took since `since`.
+    async fn rebound(&self, lost: &BTreeMap<String, Bound>, since: Timestamp) -> Result<Vec<f64>, ScenarioError> {
+        let times = std::cell::RefCell::new(BTreeMap::new());
+        self.cluster
+            .wait("every camera has another pod", Duration::from_mins(2), async || {
+                let now = self.bindings().await?;
+                let mut times = times.borrow_mut();
+                for (name, before) in lost {
+                    if now.get(name).is_some_and(|bound| bound.pod != before.pod) {
+                        times.entry(name.clone()).or_insert_with(|| seconds(Timestamp::now().duration_since(since)));
+                    }
+                }
+                Ok((times.len() == lost.len()).then_some(()))
+            })
+            .await?;
+        Ok(times.into_inner().into_values().collect())
+    }
+
+    /// Waits until each of `lost` has detected something under a later binding; the seconds since `since`.
+    async fn detected(&self, lost: &BTreeMap<String, Bound>, since: Timestamp) -> Result<Vec<f64>, ScenarioError> {
+        self.cluster
+            .wait("every camera has detections again", Duration::from_mins(2), async || {
+                Ok(self.published.look(|ledger| {
+                    lost.iter()
+                        .map(|(name, before)| {
+                            let first = ledger.first_detection(name, before.epoch, since)?;
+                            Some(seconds(first.duration_since(since)))
+                        })
+                        .collect::<Option<Vec<f64>>>()
+                }))
+            })
+            .await
+    }
+
+    /// The longest gap of any of `names` from `from` until now, in seconds.
+    async fn longest_gap<'n>(&self, names: impl Iterator<Item = &'n String>, from: Timestamp) -> f64 {
+        // What was published by now is in the logs a little later.
+        let to = Timestamp::now();
+        sleep(Duration::from_secs(2)).await;
+        let ledger = self.published.so_far();
+        names.map(|name| seconds(ledger.longest_gap(name, from, to))).fold(0.0, f64::max)
+    }
+
+    fn duplicates(&self) -> Row {
+        Row::exactly("frames published twice", 0, self.published.look(Ledger::duplicates))
+    }
+}
+
+fn seconds(duration: SignedDuration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// Half and nearly all of `times`, against their limits, in seconds.
+fn percentiles(what: &str, times: &[f64], limits: &[(f64, f64)]) -> Vec<Row> {
+    let row = |&(share, limit): &(f64, f64)| {
+        Row::at_most(format!("{what}, p{:.0} of {}", share * 100.0, times.len()), limit, percentile(times, share), "s")
+    };
+    limits.iter().map(row).collect()
+}
