@@ -24,6 +24,7 @@ fn fleet() -> Snapshot {
         replicas: None,
         declared: Declared::default(),
         assumed: capacity,
+        typical: Load { streams: 1, inferences: 30_000, decode: 30_000 },
         stabilization: 300_000,
         rebalance_percent: Some(9),
         max_surge: 1,

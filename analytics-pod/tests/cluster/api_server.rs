@@ -148,13 +148,15 @@ impl ApiServer {
             if client.request_text(http_get("/readyz")).await.is_ok() {
                 return;
             }
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended = running.as_mut().and_then(|process| process.0.try_wait().unwrap());
-            assert!(ended.is_none(), "the API server has ended: {}", words());
-            drop(running);
+            assert!(!self.has_ended(), "the API server has ended: {}", words());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         panic!("the API server is not ready: {}", words());
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_mut().and_then(|process| process.0.try_wait().unwrap()).is_some()
     }
 
     /// A kubeconfig for one of the users.

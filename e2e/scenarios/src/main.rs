@@ -12,7 +12,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Parser, ValueEnum as _};
 use cluster::{Cluster, ScenarioError};
 use faults::Faults;
-use kube::Client;
+use kube::{Client, Config};
 use published::Published;
 use report::{End, Outcome};
 use scenario::{Scenario, Stage};
@@ -66,7 +66,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<Vec<Outcome>, ScenarioError> {
-    let client = Client::try_default().await.map_err(|error| ScenarioError::Unsuitable(error.to_string()))?;
+    let mut config = Config::infer().await.map_err(|error| ScenarioError::Unsuitable(error.to_string()))?;
+    // An eviction that is refused is asked for again here, not in the client.
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
     let faults = Faults::new(args.faults.clone());
     let wanted = if args.scenarios.is_empty() { Scenario::value_variants() } else { &args.scenarios };
     let mut outcomes = Vec::new();

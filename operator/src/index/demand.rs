@@ -16,6 +16,13 @@ struct Decoder {
     megapixel: u64,
 }
 
+impl Decoder {
+    /// Microseconds of decoder time for a second of `fps` frames.
+    const fn frames_a_second(&self, fps: u64, milli_megapixels: u64) -> u64 {
+        (self.frame + self.megapixel * milli_megapixels / 1_000) * fps
+    }
+}
+
 /// NVDEC and H.264, measured on an H200.
 const NVDEC_H264: Decoder = Decoder { frame: 120, megapixel: 580 };
 
@@ -48,8 +55,15 @@ pub(super) fn of_spec(source: &VideoSource, has_gpu: bool) -> Load {
         (true, Some("H265")) => NVDEC_H265,
         (true, _) => NVDEC_H264,
     };
-    let per_frame = decoder.frame + decoder.megapixel * milli_megapixels / 1_000;
-    Load { streams: 1, inferences: inferences(&source.spec.detection), decode: per_frame * ASSUMED_FPS }
+    let decode = decoder.frames_a_second(ASSUMED_FPS, milli_megapixels);
+    Load { streams: 1, inferences: inferences(&source.spec.detection), decode }
+}
+
+/// What a stream takes that asks for nothing special, of a camera that has not been seen yet.
+pub(super) fn typical(has_gpu: bool) -> Load {
+    let decoder = if has_gpu { NVDEC_H264 } else { CPU };
+    let decode = decoder.frames_a_second(ASSUMED_FPS, ASSUMED_MILLI_MEGAPIXELS);
+    Load { streams: 1, inferences: inferences(&Detection::default()), decode }
 }
 
 /// Thousandths of an inference per second.

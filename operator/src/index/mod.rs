@@ -21,7 +21,7 @@ use crate::{
     pods::Settings,
 };
 
-pub use pod::{Trouble, trouble};
+pub use pod::{Trouble, is_ready, trouble};
 pub use poll::Poll;
 pub use source::secrets;
 

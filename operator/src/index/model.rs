@@ -26,6 +26,7 @@ pub(super) fn fold(model: &DetectionModel, settings: &Settings) -> Model {
         replicas: serving.replicas.map(count),
         declared: declared(serving.capacity),
         assumed: demand::assumed_capacity(has_gpu),
+        typical: demand::typical(has_gpu),
         stabilization: i64::try_from(serving.scale_down.stabilization.get().as_millis()).unwrap_or(i64::MAX),
         rebalance_percent: serving.rebalance.enabled.then(|| count(serving.rebalance.max_moves)),
         max_surge: count(serving.update.max_surge).max(1),

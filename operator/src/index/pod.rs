@@ -50,7 +50,7 @@ pub(super) fn fold(pod: &api::Pod, node: Option<&api::Node>, poll: Option<&Poll>
         created: metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond()),
         template_hash: label(TEMPLATE_HASH_LABEL).unwrap_or_default().into(),
         phase,
-        ready: condition(pod, "Ready") == Some("True"),
+        ready: is_ready(pod),
         deleting: metadata.deletion_timestamp.is_some(),
         evacuate: annotation(EVACUATE_ANNOTATION).is_some(),
         tainted: node.is_some_and(|node| has_intolerable_taint(pod, node)),
@@ -92,6 +92,12 @@ fn tolerates(toleration: &api::Toleration, taint: &api::Taint) -> bool {
     is_of(&toleration.effect, &taint.effect)
         && is_of(&toleration.key, &taint.key)
         && (toleration.operator.as_deref() == Some("Exists") || value)
+}
+
+/// Whether Kubernetes has the pod as one that serves.
+#[must_use]
+pub fn is_ready(pod: &api::Pod) -> bool {
+    condition(pod, "Ready") == Some("True")
 }
 
 fn condition<'a>(pod: &'a api::Pod, kind: &str) -> Option<&'a str> {

@@ -15,13 +15,15 @@ pub struct Poll {
     pub(super) down_since: Option<i64>,
     /// Its present run; another one means that the container was restarted.
     session: i64,
-    /// It has taken sources since the operator began to ask.
+    /// It has taken sources since the operator began to ask, or Kubernetes said so when it was asked.
     has_served: bool,
 }
 
 impl Poll {
-    /// The pod did not answer, asked at `now` (Unix milliseconds).
-    pub fn missed(&mut self, now: i64) {
+    /// The pod did not answer, asked at `now` (Unix milliseconds). `ready`: it serves, as Kubernetes has it, which is all
+    /// that an operator knows of a pod that has been silent since before it began.
+    pub fn missed(&mut self, now: i64, ready: bool) {
+        self.has_served |= ready;
         if self.has_served {
             self.down_since.get_or_insert(now);
         }
@@ -30,7 +32,7 @@ impl Poll {
     /// The pod answered. A report that says it is another pod's counts as silence: the address was given anew.
     pub fn answered(&mut self, pod: &str, report: &PodReport, now: i64) {
         if report.pod != pod {
-            self.missed(now);
+            self.missed(now, false);
             return;
         }
         let report_of_pod = fold(report);
@@ -39,7 +41,7 @@ impl Poll {
         if report_of_pod.serving {
             self.down_since = None;
         } else {
-            self.missed(now);
+            self.missed(now, false);
         }
         self.report = Some(report_of_pod);
     }

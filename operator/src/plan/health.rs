@@ -36,7 +36,12 @@ pub(super) fn leaving(pod: &Pod, snapshot: &Snapshot) -> Option<Reason> {
 /// The operator itself is probably cut off: more than half of the pods that have served, and more than two, do not
 /// answer. Then only those count as dead of which Kubernetes says so too.
 pub(super) fn is_cut_off(snapshot: &Snapshot) -> bool {
-    let running = || snapshot.pods.values().filter(|pod| pod.phase == PodPhase::Running && pod.report.is_some());
+    let running = || {
+        snapshot
+            .pods
+            .values()
+            .filter(|pod| pod.phase == PodPhase::Running && (pod.report.is_some() || pod.down_since.is_some()))
+    };
     let suspects = running().filter(|pod| is_suspect(pod, snapshot.now)).count();
     suspects > 2 && suspects * 2 > running().count()
 }

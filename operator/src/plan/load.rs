@@ -88,6 +88,22 @@ impl Load {
         Self { streams: self.streams, inferences: two_digits(self.inferences), decode: two_digits(self.decode) }
     }
 
+    /// How many loads like this fit into `ceiling`.
+    #[must_use]
+    pub fn times_in(self, ceiling: Self) -> u64 {
+        let times = |one: u64, most: u64| most.checked_div(one).unwrap_or(u64::MAX);
+        times(self.streams, ceiling.streams)
+            .min(times(self.inferences, ceiling.inferences))
+            .min(times(self.decode, ceiling.decode))
+    }
+
+    /// One of `count` equal parts.
+    #[must_use]
+    pub fn part(self, count: u64) -> Self {
+        let part = |of: u64| of.checked_div(count).unwrap_or_default();
+        Self { streams: part(self.streams), inferences: part(self.inferences), decode: part(self.decode) }
+    }
+
     /// The least of each dimension.
     #[must_use]
     pub fn least(self, other: Self) -> Self {

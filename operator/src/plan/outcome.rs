@@ -66,14 +66,24 @@ fn standing(fleet: &Fleet<'_>, model: usize) -> Standing {
         state.pods.iter().filter(|&&pod| suits(&fleet.pods[pod])).count() as u64
     };
     let ready = state.pods.iter().map(|&pod| &fleet.pods[pod]).filter(|pod| pod.is_target());
+    let stream = mean_demand(fleet, model).unwrap_or(state.model.typical);
     Standing {
         pods: count(&|pod| pod.is_active()),
         ready: count(&|pod| pod.health == Health::Serving && pod.leaving.is_none()),
         updated: count(&|pod| pod.is_active() && !pod.outdated),
-        capacity: ready.map(|pod| pod.ceiling.streams).fold(0, u64::saturating_add),
+        capacity: ready.map(|pod| stream.times_in(pod.ceiling)).fold(0, u64::saturating_add),
         pod_capacity: state.ceiling,
         blocked: state.blocked,
         cut_off: fleet.cut_off,
         ..Standing::default()
     }
+}
+
+/// What a stream of the model takes on average; nothing where it has none.
+fn mean_demand(fleet: &Fleet<'_>, model: usize) -> Option<super::Load> {
+    let mut demands =
+        fleet.sources.iter().filter(|source| source.wanted && source.model == Some(model)).map(|source| source.demand);
+    let first = demands.next()?;
+    let (sum, count) = demands.fold((first, 1), |(sum, count), demand| (sum.plus(demand), count + 1));
+    Some(sum.part(count))
 }

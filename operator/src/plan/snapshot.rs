@@ -78,6 +78,8 @@ pub struct Model {
     pub declared: Declared,
     /// What is assumed of a pod that has not measured itself.
     pub assumed: Load,
+    /// What a stream takes of which nothing is known yet.
+    pub typical: Load,
     /// How long fewer pods must have been enough, in milliseconds.
     pub stabilization: i64,
     /// Streams to move in a round at the most, in percent; nothing: none are moved to even out the pods.

@@ -24,7 +24,7 @@ use tracing::debug;
 
 use crate::{
     clock,
-    index::Poll,
+    index::{self, Poll},
     metrics::Metrics,
     plan::Key,
     pods::{MODEL_ANNOTATION, STATUS_PORT, status_host},
@@ -188,7 +188,7 @@ impl Questioner {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = answers.entry(self.key.clone()).or_default();
         let Some(report) = report else {
-            answer.poll.missed(asked);
+            answer.poll.missed(asked, self.world.pods.get(&self.key).is_some_and(|pod| index::is_ready(&pod)));
             return false;
         };
         let is_new = answer.report.as_ref().is_none_or(|before| coarse(before) != coarse(&report));

@@ -212,11 +212,11 @@ fn a_report_tells_capacity_and_cameras() {
 #[test]
 fn silence_begins_with_the_first_missed_answer_and_ends_when_it_serves() {
     let mut poll = Poll::default();
-    poll.missed(NOW);
+    poll.missed(NOW, false);
     assert_eq!(poll.down_since, None, "it has not served yet");
     poll.answered("people-1", &report(json!({})), NOW + 1_000);
-    poll.missed(NOW + 2_000);
-    poll.missed(NOW + 3_000);
+    poll.missed(NOW + 2_000, false);
+    poll.missed(NOW + 3_000, true);
     assert_eq!(poll.down_since, Some(NOW + 2_000));
     let mut loading = report(json!({ "session": 6, "model": { "phase": "Loading" } }));
     loading.capacity = None;
@@ -226,6 +226,15 @@ fn silence_begins_with_the_first_missed_answer_and_ends_when_it_serves() {
     assert_eq!(poll.down_since, Some(NOW + 2_000), "somebody else at its address");
     poll.answered("people-1", &report(json!({ "session": 6 })), NOW + 5_000);
     assert_eq!((poll.down_since, poll.session()), (None, 6));
+}
+
+#[test]
+fn a_pod_that_kubernetes_has_as_ready_is_missed_by_an_operator_that_has_just_begun() {
+    let mut poll = Poll::default();
+    poll.missed(NOW, false);
+    poll.missed(NOW + 1_000, true);
+    poll.missed(NOW + 2_000, false);
+    assert_eq!(poll.down_since, Some(NOW + 1_000));
 }
 
 #[test]

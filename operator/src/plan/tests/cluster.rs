@@ -82,6 +82,7 @@ impl Cluster {
             replicas: None,
             declared: Declared::default(),
             assumed: CAPACITY,
+            typical: Load { streams: 1, inferences: 30_000, decode: 30_000 },
             stabilization: 300_000,
             rebalance_percent: Some(9),
             max_surge: 1,

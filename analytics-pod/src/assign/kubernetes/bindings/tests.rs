@@ -29,12 +29,12 @@ fn binding(bindings: &Bindings) -> Option<Binding> {
     bindings.held().get(&key()).map(|held| held.binding)
 }
 
-fn warming(epoch: u64) -> Option<Binding> {
-    Some(Binding { epoch, publishes: false })
+fn warming(epoch: u64) -> Binding {
+    Binding { epoch, publishes: false }
 }
 
-fn active(epoch: u64) -> Option<Binding> {
-    Some(Binding { epoch, publishes: true })
+fn active(epoch: u64) -> Binding {
+    Binding { epoch, publishes: true }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_handover_becomes_an_assignment_in_either_order() {
     for deletion_first in [false, true] {
         let mut bindings = Bindings::new(POD);
         bindings.told(Watched::Handover, Told::Applied(seen(Some(("other", 4)), Some((POD, 5)))), at(0));
-        assert_eq!(binding(&bindings), warming(5));
+        assert_eq!(binding(&bindings), Some(warming(5)));
         let mut events =
             [(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None))), (Watched::Handover, Told::Gone(key()))];
         if deletion_first {
@@ -52,7 +52,7 @@ fn a_handover_becomes_an_assignment_in_either_order() {
             bindings.told(watched, told, at(1_000 + 1_500 * delay as u64));
             assert!(binding(&bindings).is_some(), "deletion first: {deletion_first}");
         }
-        assert_eq!(binding(&bindings), active(5));
+        assert_eq!(binding(&bindings), Some(active(5)));
         assert_eq!(bindings.next_tick(), None);
     }
 }
@@ -64,7 +64,7 @@ fn what_both_have_lost_is_let_go_after_the_grace_and_not_before() {
     bindings.told(Watched::Assignment, Told::Gone(key()), at(1_000));
     assert_eq!(bindings.next_tick(), Some(at(3_000)));
     bindings.tick(at(2_999));
-    assert_eq!(binding(&bindings), active(5));
+    assert_eq!(binding(&bindings), Some(active(5)));
     bindings.tick(at(3_000));
     assert_eq!(binding(&bindings), None);
     assert_eq!(bindings.next_tick(), None);
@@ -89,7 +89,7 @@ fn an_older_epoch_is_older_news() {
     bindings.told(Watched::Assignment, Told::Listed(vec![seen(Some((POD, 6)), None)]), at(5_001));
     assert_eq!(binding(&bindings), None);
     bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 8)), None)), at(5_002));
-    assert_eq!(binding(&bindings), active(8));
+    assert_eq!(binding(&bindings), Some(active(8)));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_pod_that_drains_takes_nothing_new_and_finishes_what_it_has() {
     bindings.told(Watched::Handover, Told::Applied(seen(None, Some((POD, 5)))), at(0));
     bindings.drain();
     bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(1));
-    assert_eq!(binding(&bindings), active(5));
+    assert_eq!(binding(&bindings), Some(active(5)));
     bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 6)), None)), at(2));
     bindings.tick(at(3_000));
     assert_eq!(binding(&bindings), None);
@@ -115,7 +115,7 @@ fn an_edit_of_the_spec_is_taken_under_the_same_binding() {
     bindings.told(Watched::Assignment, Told::Applied(first), at(0));
     bindings.told(Watched::Assignment, Told::Applied(edited), at(1));
     assert_eq!(bindings.held()[&key()].seen.spec, spec);
-    assert_eq!(binding(&bindings), active(5));
+    assert_eq!(binding(&bindings), Some(active(5)));
 }
 
 /// What the operator does to one source, as one write each.
@@ -150,7 +150,8 @@ fn write() -> impl Strategy<Value = Write> {
 /// The versions of the object that these writes lead to, as the operator may write them.
 fn versions(writes: &[Write]) -> Vec<Arc<Seen>> {
     let (mut epoch, mut generation) = (10, 1);
-    let (mut assignment, mut handover): (Option<(&str, u64)>, Option<(&str, u64)>) = (None, None);
+    let mut assignment: Option<(&str, u64)> = None;
+    let mut handover = None;
     let mut versions = vec![seen(None, None)];
     for write in writes {
         let pod = |here: bool| if here { POD } else { "other" };
@@ -284,6 +285,6 @@ proptest! {
             held |= binding(&bindings).is_some();
             prop_assert!(!held || binding(&bindings).is_some_and(|binding| binding.epoch == 12));
         }
-        prop_assert_eq!(binding(&bindings), active(12));
+        prop_assert_eq!(binding(&bindings), Some(active(12)));
     }
 }
