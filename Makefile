@@ -3,8 +3,9 @@
 DURATION ?=
 HOURS ?=
 CYCLES ?=
+SCENARIOS ?=
 
-.PHONY: help setup build demo test bench api-test soak coverage audit crds images cluster cluster-down
+.PHONY: help setup build demo test bench api-test soak coverage audit crds images cluster cluster-down e2e
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ images: ## Builds the container images with buildah or docker (VISION_BINARIES=F
 
 cluster: ## Starts a Kubernetes of two nodes on this machine, as root, with the images loaded
 	@e2e/cluster/up.sh
+
+e2e: ## The scenarios on the cluster of KUBECONFIG or of make cluster (SCENARIOS="drain pod-lost", DURATION=1800 at rest)
+	@e2e/scenarios.sh $(if $(DURATION),--duration $(DURATION)) $(SCENARIOS)
 
 cluster-down: ## Ends it, and everything that it started
 	@e2e/cluster/down.sh
