@@ -16,6 +16,6 @@ faults=()
 [ "$KUBECONFIG" != "$own" ] || faults=(--faults e2e/cluster/fault.sh)
 
 helm=$(scripts/cluster-tools.sh helm)/helm
-"$helm" upgrade --install vision ./helm --namespace vision-operator --create-namespace --wait --timeout 5m
+"$helm" upgrade --install vision ./helm --namespace vision-system --create-namespace --wait --timeout 5m
 cargo build --release --locked -p scenarios
 target/release/scenarios "${faults[@]}" "$@"

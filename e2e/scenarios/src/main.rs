@@ -27,7 +27,7 @@ struct Args {
     scenarios: Vec<Scenario>,
 
     /// The namespace that the operator is installed in.
-    #[arg(long, default_value = "vision-operator")]
+    #[arg(long, default_value = "vision-system")]
     operator_namespace: String,
 
     /// The namespace that is made, and deleted with all that is in it.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::DeleteParams};
 use tokio::time::sleep;
 
-use super::{Bound, Stage, TWO_INTERVALS, percentiles};
+use super::{Bound, Stage, percentiles};
 use crate::{
     cluster::{ScenarioError, node_of},
     report::Row,
@@ -32,7 +32,7 @@ async fn measure(
     let detected = stage.detected(&lost, since).await?;
     let mut rows = percentiles("bound elsewhere", &rebound, &[(0.99, 5.0)]);
     rows.extend(percentiles("first detection elsewhere", &detected, &[(1.0, 10.0)]));
-    rows.push(Row::at_most("others' longest gap", TWO_INTERVALS, stage.longest_gap(others.keys(), since).await, "s"));
+    rows.push(stage.gap_of_others(others.keys(), since).await);
     rows.push(stage.duplicates());
     Ok(rows)
 }
@@ -97,7 +97,7 @@ pub(super) async fn container(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioErr
     Ok(vec![
         Row::at_most("container ready again", 60.0, back, "s"),
         Row::exactly(format!("cameras that moved, with the container back after {back:.1} s"), 0, moved),
-        Row::at_most("others' longest gap", TWO_INTERVALS, stage.longest_gap(others.keys(), since).await, "s"),
+        stage.gap_of_others(others.keys(), since).await,
         stage.duplicates(),
     ])
 }

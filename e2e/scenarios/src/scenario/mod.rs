@@ -195,6 +195,16 @@ impl Stage<'_> {
         names.map(|name| seconds(ledger.longest_gap(name, from, to))).fold(0.0, f64::max)
     }
 
+    /// What sources that nothing has happened to have felt, beside what they felt in the ten seconds before.
+    async fn gap_of_others<'n>(&self, names: impl Iterator<Item = &'n String> + Clone, since: Timestamp) -> Row {
+        let gap = self.longest_gap(names.clone(), since).await;
+        let calm = since.checked_sub(SignedDuration::from_secs(10)).unwrap_or(since);
+        let ledger = self.published.so_far();
+        let before = names.map(|name| seconds(ledger.longest_gap(name, calm, since))).fold(0.0, f64::max);
+        let row = Row::at_most("others' longest gap", TWO_INTERVALS, gap, "s");
+        Row { measured: format!("{} ({before:.2} s before)", row.measured), ..row }
+    }
+
     fn duplicates(&self) -> Row {
         Row::exactly("frames published twice", 0, self.published.look(Ledger::duplicates))
     }

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{ResourceExt as _, api::ListParams};
 use tokio::time::sleep;
 
 use super::{Stage, TWO_INTERVALS};
-use crate::{
-    cluster::{OPERATOR_SELECTOR, ScenarioError},
-    report::Row,
-};
+use crate::{cluster::ScenarioError, report::Row};
 
-/// CPU time of the operator's process, seconds.
-const CPU: &str = "process_cpu_seconds_total";
+/// What kubelets tell of a container's CPU time, in seconds.
+const CPU: &str = "container_cpu_usage_seconds_total{";
 
 pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let before = stage.fleet(8, 2, 8).await?;
@@ -23,11 +19,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let began = Timestamp::now();
     sleep(stage.duration).await;
     let elapsed = super::seconds(Timestamp::now().duration_since(began));
-    let used: f64 = operator_cpu(stage)
-        .await?
-        .into_iter()
-        .map(|(pod, after)| after - cpu.get(&pod).copied().unwrap_or_default())
-        .sum();
+    let used = operator_cpu(stage).await? - cpu;
     let after = stage.bindings().await?;
     let moved = before.iter().filter(|(name, bound)| after.get(*name) != Some(bound)).count();
     let written = versions_changed(&versions, &self::versions(stage).await?);
@@ -54,26 +46,20 @@ fn versions_changed(before: &BTreeMap<String, Option<String>>, after: &BTreeMap<
     after.iter().filter(|(name, version)| before.get(*name) != Some(version)).count()
 }
 
-/// The CPU time of each of the operator's pods so far, in seconds.
-async fn operator_cpu(stage: &Stage<'_>) -> Result<BTreeMap<String, f64>, ScenarioError> {
-    let pods: Api<Pod> = Api::namespaced(stage.cluster.client(), stage.operator_namespace);
-    let mut used = BTreeMap::new();
-    for pod in pods.list(&ListParams::default().labels(OPERATOR_SELECTOR)).await?.items {
-        let name = pod.name_any();
-        let path = format!("/api/v1/namespaces/{}/pods/{name}:8080/proxy/metrics", stage.operator_namespace);
-        let request = Vec::new();
-        let text = match http::Request::get(path).body(request) {
-            Ok(request) => stage.cluster.client().request_text(request).await?,
-            Err(error) => return Err(ScenarioError::Unsuitable(error.to_string())),
-        };
-        let value = text.lines().find_map(|line| {
-            let (series, value) = line.split_once(' ')?;
-            series.split('{').next()?.ends_with(CPU).then(|| value.parse().ok())?
-        });
-        let Some(value) = value else {
-            return Err(ScenarioError::Unsuitable(format!("{name} has no metric that ends in {CPU}")));
-        };
-        used.insert(name, value);
+/// The CPU time of all containers of the operator so far, in seconds, as the kubelets have counted it.
+async fn operator_cpu(stage: &Stage<'_>) -> Result<f64, ScenarioError> {
+    let namespace = format!("namespace=\"{}\"", stage.operator_namespace);
+    let mut used = 0.0;
+    for node in stage.cluster.nodes().await? {
+        let path = format!("/api/v1/nodes/{}/proxy/metrics/resource", node.name_any());
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| ScenarioError::Unsuitable(error.to_string()))?;
+        let text = stage.cluster.client().request_text(request).await?;
+        used += text
+            .lines()
+            .filter(|line| line.starts_with(CPU) && line.contains(&namespace))
+            .filter_map(|line| line.split_once("} ")?.1.split(' ').next()?.parse::<f64>().ok())
+            .sum::<f64>();
     }
     Ok(used)
 }
