@@ -7,7 +7,7 @@ use analytics_pod::{
     commands::{
         StopRequest, bench, check, config, detect, health,
         run::{self, RunContext},
-        serve,
+        serve, tell,
     },
     config::Inputs,
     heap, model,
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match start(&cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}\n"));
             ExitCode::from(UNUSABLE)
         }
     }

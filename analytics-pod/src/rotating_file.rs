@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -34,8 +34,12 @@ impl RotatingFile {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let file = append(&path)?;
-        let size = file.metadata()?.len();
+        let mut file = append(&path)?;
+        let mut size = file.metadata()?.len();
+        // What a full disk or a power cut left of a line must not spoil the next one.
+        if size > 0 && last_byte(&path).is_some_and(|last| last != b'\n') {
+            size += file.write(b"\n")? as u64;
+        }
         Ok(Self { path, rotation, file, size })
     }
 
@@ -83,6 +87,15 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
+/// The last byte of a regular file.
+fn last_byte(path: &Path) -> Option<u8> {
+    let mut file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))?;
+    file.seek(SeekFrom::End(-1)).ok()?;
+    let mut last = [0];
+    file.read_exact(&mut last).ok()?;
+    Some(last[0])
+}
+
 fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
@@ -121,6 +134,16 @@ mod tests {
         let mut file = RotatingFile::open(&path, Rotation { max_bytes: 6, keep: 2 }).unwrap();
         file.write_all(b"d2\ne1\n").unwrap();
         assert_eq!((read(&path), read(&numbered(&path, 1))), ("e1\n".into(), "d1\nd2\n".into()));
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_before_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pod.log");
+        fs::write(&path, "whole\nto").unwrap();
+        let mut file = RotatingFile::open(&path, Rotation { max_bytes: 100, keep: 0 }).unwrap();
+        file.write_all(b"next\n").unwrap();
+        assert_eq!(read(&path), "whole\nto\nnext\n");
     }
 
     #[test]

@@ -192,6 +192,11 @@ fn every_source_that_cannot_be_had_says_why_and_harms_no_other() {
     let later = json!({"id": "cut-later", "uri": file("cut-later.mp4")});
     assert_eq!(pod.send("POST", "/api/v1/sources", &later).0, 201);
     wait("the first half is watched", &pod, || (frames(&pod, "cut-later") > 3).then_some(()));
+    wait("it is said that there was more", &pod, || {
+        let status = pod.get("/api/v1/sources/cut-later")["status"].clone();
+        let told = status["lastError"]["message"].as_str().is_some_and(|message| message.contains("cut off"));
+        (told && status["state"] == "Ended").then_some(())
+    });
     untouched(&pod, &neighbour);
     let told = [pod.get("/api/v1/sources").to_string(), pod.text("/metrics"), pod.end()].concat();
     assert!(!told.contains("hunter2") && !told.contains("panicked"), "{told}");

@@ -173,7 +173,7 @@ async fn metrics(services: &Services) -> Answered {
 }
 
 fn health_of(services: &Services, sources: &[Source]) -> HealthReport {
-    HealthReport::of(&services.health, sources, &services.telemetry.outputs())
+    HealthReport::of(&services.health, sources, &services.telemetry.outputs(), services.registry.unreadable())
 }
 
 fn health(services: &Services) -> Answer {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answers::{Source, SourceState};
-use crate::telemetry::OutputTelemetry;
+use crate::{assign::rest::Unreadable, telemetry::OutputTelemetry};
 
 /// Where the pod is in its life. A camera that fails changes nothing here.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl Health {
 pub enum Verdict {
     /// Every source does what is asked of it, or is on its way there for the first time.
     Healthy,
-    /// Some sources do not, or an output cannot be written.
+    /// Some sources do not, an output cannot be written, or something in the state folder cannot be read.
     Degraded,
     /// None of the sources does, or the pod is starting or ending.
     Unhealthy,
@@ -103,8 +103,13 @@ impl SourceHealth {
 }
 
 impl HealthReport {
-    /// How a pod does whose sources and outputs do like this.
-    pub(super) fn of(health: &Health, sources: &[Source], outputs: &[Arc<OutputTelemetry>]) -> Self {
+    /// How a pod does whose sources and outputs do like this, and that could not read this of its state folder.
+    pub(super) fn of(
+        health: &Health,
+        sources: &[Source],
+        outputs: &[Arc<OutputTelemetry>],
+        unreadable: &[Unreadable],
+    ) -> Self {
         let sources: Vec<SourceHealth> = sources.iter().filter(|source| source.enabled).map(SourceHealth::of).collect();
         let mut reasons: Vec<String> = sources
             .iter()
@@ -112,15 +117,16 @@ impl HealthReport {
             .collect();
         let troubles = outputs.iter().filter_map(|output| Some((output.name(), output.trouble()?)));
         let troubles: Vec<String> = troubles.map(|(name, error)| format!("output {name}: {error}")).collect();
-        let can_write = troubles.is_empty();
+        let is_whole = troubles.is_empty() && unreadable.is_empty();
         reasons.extend(troubles);
+        reasons.extend(unreadable.iter().map(|file| format!("state folder: {file}")));
         if !health.is_ready() {
             reasons.insert(0, "the pod is starting or ending".to_owned());
         }
         let healthy = sources.iter().filter(|source| source.healthy).count();
         let streams = sources.iter().any(|source| source.state == SourceState::Streaming);
         let status = match (health.is_ready(), healthy) {
-            (true, healthy) if healthy == sources.len() && can_write => Verdict::Healthy,
+            (true, healthy) if healthy == sources.len() && is_whole => Verdict::Healthy,
             (true, healthy) if healthy > 0 || streams || sources.is_empty() => Verdict::Degraded,
             _ => Verdict::Unhealthy,
         };

@@ -53,7 +53,7 @@ pub struct Services {
     /// Processor cores that the pod may use.
     pub cores: usize,
     /// What requests to `/api` must carry; `None`: nothing.
-    pub token: Option<Token>,
+    pub token: Option<Arc<Token>>,
     /// The path of the metrics.
     pub metrics_path: String,
     /// The longest document that is taken, in bytes.

@@ -3,8 +3,10 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -36,8 +38,11 @@ pub enum TokenError {
 }
 
 /// A token; only its digest is kept.
-#[derive(Clone)]
-pub struct Token([u8; 32]);
+pub struct Token {
+    /// Where it was read.
+    file: Option<PathBuf>,
+    digest: ArcSwap<[u8; 32]>,
+}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,25 +56,45 @@ impl Token {
     /// # Errors
     /// Where there is none.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let text = text_file::read(path, MAX_FILE_BYTES)
-            .map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
-        Self::new(text.trim()).ok_or_else(|| TokenError::Unusable { path: path.to_owned() })
+        let digest = ArcSwap::from_pointee(read_digest(path)?);
+        Ok(Self { file: Some(path.to_owned()), digest })
+    }
+
+    /// Reads its file anew; whether there is another token in it, which counts from now on.
+    ///
+    /// # Errors
+    /// Where there is none; the one before still counts.
+    pub fn read_anew(&self) -> Result<bool, TokenError> {
+        let Some(file) = &self.file else { return Ok(false) };
+        let digest = read_digest(file)?;
+        Ok(*self.digest.swap(Arc::new(digest)) != digest)
     }
 
     /// `None` where `text` is no token.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let usable = text.len() >= LEAST && text.bytes().all(|byte| byte.is_ascii_graphic());
-        usable.then(|| Self(Sha256::digest(text).into()))
+        digest(text).map(|digest| Self { file: None, digest: ArcSwap::from_pointee(digest) })
     }
 
     /// Whether an `Authorization` header carries it. Takes the same time for every wrong token of a length.
     #[must_use]
     pub fn is_carried_by(&self, authorization: Option<&str>) -> bool {
         let Some((scheme, token)) = authorization.and_then(|header| header.split_once(' ')) else { return false };
-        let same: bool = Sha256::digest(token.trim()).as_slice().ct_eq(self.0.as_slice()).into();
+        let same: bool = Sha256::digest(token.trim()).as_slice().ct_eq(self.digest.load().as_slice()).into();
         scheme.eq_ignore_ascii_case("bearer") && same
     }
+}
+
+fn read_digest(path: &Path) -> Result<[u8; 32], TokenError> {
+    let text =
+        text_file::read(path, MAX_FILE_BYTES).map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
+    digest(text.trim()).ok_or_else(|| TokenError::Unusable { path: path.to_owned() })
+}
+
+/// The digest of a token; `None` where `text` is none.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let usable = text.len() >= LEAST && text.bytes().all(|byte| byte.is_ascii_graphic());
+    usable.then(|| Sha256::digest(text).into())
 }
 
 #[cfg(test)]
@@ -108,5 +133,20 @@ mod tests {
         assert!(error.contains("token") && !error.contains("hunter2"), "{error}");
         fs::write(&file, "0123456789abcdef\n").unwrap();
         assert!(Token::read(&file).is_ok());
+    }
+
+    #[test]
+    fn another_token_in_the_file_takes_the_place_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        fs::write(&file, "0123456789abcdef").unwrap();
+        let token = Token::read(&file).unwrap();
+        assert!(!token.read_anew().unwrap());
+        fs::write(&file, "fedcba9876543210").unwrap();
+        assert!(token.read_anew().unwrap());
+        let opens = |text: &str| token.is_carried_by(Some(text));
+        assert!(opens("Bearer fedcba9876543210") && !opens("Bearer 0123456789abcdef"));
+        fs::write(&file, "").unwrap();
+        assert!(token.read_anew().is_err() && opens("Bearer fedcba9876543210"));
     }
 }

@@ -35,6 +35,11 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Tells something on standard error. Where that is gone or full nobody can be told, and the work goes on.
+pub fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Exit code of a process that an interrupt ended before its work was done, as shells have it (128 + SIGINT).
 pub(crate) const INTERRUPTED: u8 = 130;
 

@@ -26,6 +26,7 @@ use super::{
     config::ConfigCommandError,
     declared::{Manifests, declare, reload},
     models::ModelArgumentError,
+    tell,
 };
 use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},
@@ -159,10 +160,11 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
         return Ok(chaos::run(args, &config.model, seed, stop).await?);
     }
     let telemetry = Arc::new(Telemetry::default());
-    let token = config.api.token_file.as_deref().map(Token::read).transpose()?;
+    let token = config.api.token_file.as_deref().map(Token::read).transpose()?.map(Arc::new);
     let (declared, mut manifests) = Manifests::at_start(&args.uris, &effective)?;
     let named_model = declared.models.keys().next().filter(|_| !args.uris.is_empty()).cloned();
     let sinks = sinks(&effective, args.view, &telemetry)?;
+    let output_count = sinks.len();
     let (registry, requested) = registry(&config, declared, !args.uris.is_empty())?;
     let registry = Arc::new(registry);
     let hangups = hangups(&inputs)?;
@@ -196,7 +198,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
         frames: pod.frame_requests(),
         engine: engine_name,
         cores: available_cores(),
-        token,
+        token: token.clone(),
         metrics_path: config.metrics.path.clone(),
         max_body: usize::try_from(config.api.max_body.get()).unwrap_or(usize::MAX),
     };
@@ -209,7 +211,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     pod.apply(snapshot.merged.state.clone(), &causes);
     health.set_started();
 
-    let control = Control { store: &store, registry: &registry, hangups };
+    let control = Control { store: &store, registry: &registry, token: token.as_deref(), output_count, hangups };
     let max_duration = config.max_duration.map(crds::Duration::get);
     let followed = follow(max_duration, stop, &mut pod, (control, changes), &mut manifests, named_model).await;
 
@@ -219,7 +221,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     drop(view);
     followed?;
     let summary = Summary::of(&telemetry);
-    eprint!("{summary}");
+    tell(&summary.to_string());
     if let Some(path) = &config.statistics.file {
         write_statistics(path, &telemetry)?;
     }
@@ -239,6 +241,9 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
 struct Control<'a> {
     store: &'a Store,
     registry: &'a Registry,
+    /// What guards the API.
+    token: Option<&'a Token>,
+    output_count: usize,
     /// `None`: a hang-up ends the process.
     hangups: Option<Signal>,
 }
@@ -288,7 +293,7 @@ async fn follow(
     };
     tokio::pin!(deadline);
     let mut outputs = pod.output_failures();
-    let Control { store, registry, mut hangups } = control;
+    let Control { store, registry, token, output_count, mut hangups } = control;
     loop {
         let hangup = async {
             match hangups.as_mut() {
@@ -299,8 +304,16 @@ async fn follow(
         tokio::select! {
             () = stop.requested() => return Ok(()),
             () = &mut deadline => return Ok(()),
-            Ok(()) = outputs.changed() => return Ok(()),
-            Some(()) = hangup => tokio::task::block_in_place(|| reload(store, registry, manifests)),
+            // As long as one is left, the others do not matter.
+            Ok(()) = outputs.changed() => {
+                if outputs.borrow_and_update().len() >= output_count {
+                    return Ok(());
+                }
+            }
+            Some(()) = hangup => tokio::task::block_in_place(|| {
+                reload(store, registry, manifests);
+                reload_token(token);
+            }),
             // A change by request may be on its way to the disk.
             Some(loaded) = manifests.changed() => tokio::task::block_in_place(|| declare(registry, loaded)),
             Ok(()) = changes.changed() => {
@@ -317,6 +330,14 @@ async fn follow(
                 }
             }
         }
+    }
+}
+
+fn reload_token(token: Option<&Token>) {
+    match token.map(Token::read_anew) {
+        Some(Ok(true)) => info!("the API's token has changed; the one before is refused"),
+        Some(Err(error)) => error!("api.tokenFile: {error}; the token before still counts"),
+        Some(Ok(false)) | None => {}
     }
 }
 

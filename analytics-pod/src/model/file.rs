@@ -1,6 +1,12 @@
 //! A model's file, verified, wherever it came from.
 
-use std::{borrow::Cow, fs, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    fs,
+    io::{self, Read as _},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use super::{
     builtin,
@@ -113,11 +119,46 @@ impl ModelFile {
     }
 }
 
+/// Larger files are refused. What ONNX Runtime itself takes in one file is 2 GiB (the limit of protocol buffers).
+const MAX_BYTES: u64 = 2 << 30;
+
 fn read(model: &Arc<str>, path: &std::path::Path) -> Result<Vec<u8>, ModelError> {
-    fs::read(path).map_err(|source| ModelError::File {
+    read_regular(path, MAX_BYTES).map_err(|source| ModelError::File {
         model: model.clone(),
         action: "cannot read",
         path: path.to_owned(),
         source,
     })
+}
+
+/// A device has no end, and a pipe may never begin.
+fn read_regular(path: &std::path::Path, most: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_file() && metadata.len() > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().try_into().unwrap_or_default());
+    fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_regular(&path, 5).unwrap(), b"12345");
+        assert_eq!(read_regular(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let device = read_regular(std::path::Path::new("/dev/zero"), 5).unwrap_err();
+        assert_eq!((device.kind(), &*device.to_string()), (io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
 }

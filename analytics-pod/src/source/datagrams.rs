@@ -4,6 +4,7 @@
 //! is the address to listen on, or a multicast group to join.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -50,6 +51,10 @@ pub(super) struct Datagrams {
     pacing: Pacing,
 }
 
+fn is_multicast(address: &str) -> bool {
+    address.parse::<IpAddr>().is_ok_and(|address| address.is_multicast())
+}
+
 impl Datagrams {
     pub(super) fn new(input: &Input, pacing: Pacing) -> Result<Self, Failure> {
         let is_rtp = input.uri.scheme() == "rtp";
@@ -84,6 +89,8 @@ impl Datagrams {
         let source = elements::UDPSRC.make()?;
         source.set_property("address", &self.address);
         source.set_property("port", self.port);
+        // Two on one port would each get a part of the packets; only of multicasts all get everything.
+        source.set_property("reuse", is_multicast(&self.address));
         source.set_property("buffer-size", RECEIVE_BUFFER_BYTES);
         source.set_property("timeout", u64::try_from(FIRST_PACKET_TIMEOUT.as_nanos()).unwrap_or(u64::MAX));
         if let Some(interface) = &self.interface {

@@ -68,7 +68,7 @@ const QTDEMUX: Element = element("qtdemux", GOOD, &[]);
 pub(super) const RTPBIN: Element = element("rtpbin", GOOD, &[]);
 const TSDEMUX: Element = element("tsdemux", BAD, &[]);
 pub(super) const UDPSRC: Element =
-    element("udpsrc", GOOD, &["address", "port", "buffer-size", "timeout", "multicast-iface", "caps"]);
+    element("udpsrc", GOOD, &["address", "port", "reuse", "buffer-size", "timeout", "multicast-iface", "caps"]);
 pub(super) const RTPJITTERBUFFER: Element = element("rtpjitterbuffer", GOOD, &["latency", "drop-on-latency"]);
 pub(super) const SRTSRC: Element =
     element("srtsrc", BAD, &["uri", "mode", "latency", "streamid", "passphrase", "pbkeylen"]);

@@ -6,7 +6,7 @@ use gstreamer::{self as gst, prelude::*};
 use url::Url;
 
 use super::{
-    Failure, Input, Pacing, Reason, container, elements,
+    Failure, Input, Pacing, Reason, container, elements, mp4,
     origin::extension,
     playback::Shared,
     printable_uri,
@@ -57,6 +57,16 @@ impl Recipe for VideoFile {
         let source = elements::FILESRC.make()?;
         source.set_property("location", path.as_path());
         container::pipeline(source, sink, shared, self.pacing, Box::new(|_| true))
+    }
+
+    fn missing_part(&self) -> Option<Failure> {
+        let path = readable_path(&self.uri).ok()?;
+        let file = fs::File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        let whole = mp4::missing_length(io::BufReader::new(file), length).ok()??;
+        let name = printable_uri(&self.uri);
+        let sentence = format!("{name}: the file is cut off: {length} of at least {whole} bytes are there");
+        Some(Failure::new(Reason::CorruptStream, sentence))
     }
 
     fn is_always_busy(&self) -> bool {

@@ -14,6 +14,7 @@ mod file;
 mod http;
 mod image;
 mod intake;
+mod mp4;
 mod nal;
 mod origin;
 mod pacer;

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::Input;
+use crate::telemetry::redact_assignments;
 
 /// `uri` as it may be printed: without userinfo, query and fragment, which may hold secrets.
 #[must_use]
@@ -10,7 +11,9 @@ pub fn printable_uri(uri: &Url) -> String {
     let host = uri.host_str().unwrap_or_default();
     let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
     let slashes = if uri.as_str()[uri.scheme().len()..].starts_with("://") { "//" } else { "" };
-    format!("{}:{slashes}{host}{port}{}", uri.scheme(), uri.path())
+    // Recorders take logins in their paths: /user=admin&password=…&channel=1.
+    let path = redact_assignments(uri.path());
+    format!("{}:{slashes}{host}{port}{path}", uri.scheme())
 }
 
 /// What follows the last dot of the path, in lower case.

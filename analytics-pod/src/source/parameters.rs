@@ -38,7 +38,7 @@ impl<'a> Parameters<'a> {
         match value.parse().ok().filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => Err(self.refuse(&format!(
-                "the parameter {name} is {value}, which is not a whole number from {} to {}",
+                "the parameter {name} is not a whole number from {} to {}",
                 range.start(),
                 range.end()
             ))),

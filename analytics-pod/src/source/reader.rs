@@ -40,6 +40,11 @@ pub(super) trait Recipe: Send {
         false
     }
 
+    /// Why what was played to its end is not all of it, where that can be known.
+    fn missing_part(&self) -> Option<Failure> {
+        None
+    }
+
     /// Whether there is another way to read the input after `problem`; the next pipeline goes that way.
     fn fall_back(&mut self, _problem: &Problem) -> bool {
         false
@@ -311,6 +316,14 @@ impl AccessUnits for Reader {
                         } else {
                             no_key_frame(origin)
                         });
+                    }
+                    if let Some(failure) = self.settings.recipe.missing_part() {
+                        if self.settings.pacing == Pacing::Lossless {
+                            return Err(failure);
+                        }
+                        // What there is was watched, and would be again at the next attempt.
+                        tracing::warn!(%failure, "played to where it is cut off");
+                        self.settings.telemetry.set_last_failure(failure);
                     }
                     if !self.repeat {
                         return Ok(Next::Ended);

@@ -24,7 +24,7 @@ pub use exposition::{EncodeError, encode_metrics};
 pub use models::ModelTelemetry;
 pub use outputs::OutputTelemetry;
 pub use process::{CpuGroup, Memory, ProcessError, cpu_by_group, memory, open_files, process_cpu, thread_cpu, threads};
-pub use redact::redact;
+pub use redact::{redact, redact_assignments};
 pub use registry::Telemetry;
 pub use stream::{StreamTelemetry, VideoFormat};
 pub use words::{DropReason, Stage, StreamState};

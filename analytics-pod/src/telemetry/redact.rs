@@ -30,6 +30,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     replaced(text, &ASSIGNMENT, "$1=…")
 }
 
+/// `text` without what is assigned to a word for a secret.
+#[must_use]
+pub fn redact_assignments(text: &str) -> Cow<'_, str> {
+    replaced(Cow::Borrowed(text), &ASSIGNMENT, "$1=…")
+}
+
 fn replaced<'a>(text: Cow<'a, str>, pattern: &Regex, by: &str) -> Cow<'a, str> {
     match pattern.replace_all(&text, by) {
         Cow::Owned(redacted) => Cow::Owned(redacted),

@@ -92,7 +92,7 @@ impl Running {
             frames: FrameRequests::default(),
             engine: "native",
             cores: 2,
-            token: token.map(|token| Token::new(token).unwrap()),
+            token: token.map(|token| Arc::new(Token::new(token).unwrap())),
             metrics_path: "/metrics".to_owned(),
             max_body: 1 << 20,
         };

@@ -135,7 +135,7 @@ pub async fn serve(args: &ServeArgs, stop: &StopRequest, context: RunContext) ->
         frames: pod.frame_requests(),
         engine: engine.name(),
         cores: available_cores(),
-        token,
+        token: token.map(Arc::new),
         metrics_path: config.metrics.path.clone(),
         max_body: usize::try_from(config.api.max_body.get()).unwrap_or(usize::MAX),
     };

@@ -51,13 +51,14 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let bindings = stage.fleet(CAMERAS, 2, CAMERAS).await?;
     let pods = stage.cluster.pods().await?;
     let node_of_pod = |name: &str| pods.iter().find(|pod| pod.name_any() == name).and_then(node_of);
-    let operators = stage.operator_nodes().await?;
-    // One that the leading operator does not run on, where there is a choice: how long another takes to lead is measured
-    // elsewhere.
+    // One that the leading operator does not run on, where there is a choice: how long another takes to lead comes on
+    // top else.
+    let leader = stage.leader_node().await?;
     let victim = bindings
         .values()
         .filter_map(|bound| node_of_pod(&bound.pod))
-        .min_by_key(|node| operators.iter().filter(|operator| operator == node).count());
+        .min_by_key(|node| usize::from(leader.as_deref() == Some(*node)));
+    let with_leader = victim.is_some() && victim == leader.as_deref();
     let Some(victim) = victim.map(ToOwned::to_owned) else { return Ok(Vec::new()) };
     let on_it: Vec<String> =
         pods.iter().filter(|pod| node_of(pod) == Some(&victim)).map(kube::ResourceExt::name_any).collect();
@@ -69,7 +70,11 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     stage.faults.make(&["cut", &victim]).await?;
     let measured = measure(stage, (lost, others), since).await;
     stage.faults.make(&["mend", &victim]).await?;
-    measured
+    let mut rows = measured?;
+    for row in rows.iter_mut().filter(|_| with_leader) {
+        row.what += ", with the leading operator";
+    }
+    Ok(rows)
 }
 
 pub(super) async fn container(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -34,9 +34,19 @@ impl Stage<'_> {
         Ok(self.operators().list(&ListParams::default().labels(OPERATOR_SELECTOR)).await?.items)
     }
 
-    /// The nodes that the operator's pods run on.
-    pub(super) async fn operator_nodes(&self) -> Result<Vec<String>, ScenarioError> {
-        Ok(self.operator_pods().await?.iter().filter_map(node_of).map(ToOwned::to_owned).collect())
+    /// The node that the leading operator runs on.
+    pub(super) async fn leader_node(&self) -> Result<Option<String>, ScenarioError> {
+        let leases: Api<Lease> = Api::namespaced(self.cluster.client(), self.operator_namespace);
+        let holders: Vec<String> = leases
+            .list(&ListParams::default())
+            .await?
+            .items
+            .into_iter()
+            .filter_map(|lease| lease.spec?.holder_identity)
+            .collect();
+        let pods = self.operator_pods().await?;
+        let leader = pods.iter().find(|pod| holders.contains(&pod.name_any()));
+        Ok(leader.and_then(node_of).map(ToOwned::to_owned))
     }
 
     /// Waits until a camera is bound; the seconds since `since`.
