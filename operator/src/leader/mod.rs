@@ -20,7 +20,7 @@ use kube_lease_manager::LeaseManagerBuilder;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::watch::World;
+use crate::watch::{World, retries};
 
 #[cfg(test)]
 mod tests;
@@ -60,7 +60,7 @@ impl Leadership {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let (lease, world, stop) = (leadership.lease.clone(), world.clone(), stop.clone());
         tasks.spawn(stop.run_until_cancelled_owned(async move {
-            let mut leases = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
+            let mut leases = std::pin::pin!(watcher(api, config).backoff(retries()).applied_objects());
             while let Some(told) = leases.next().await {
                 let Ok(told) = told else { continue };
                 *lease.lock().unwrap_or_else(PoisonError::into_inner) = told.spec;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Cache, World, cache};
+use super::{Cache, World, cache, retries};
 use crate::metrics::Metrics;
 
 pub(super) struct Follower<'a> {
@@ -58,7 +58,7 @@ impl Follower<'_> {
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let events = watcher(api, config.clone()).default_backoff();
+        let events = watcher(api, config.clone()).backoff(retries());
         let (world, metrics) = (self.world.clone(), self.metrics.clone());
         let (namespace, stop) = (namespace.map(str::to_owned), self.stop.clone());
         self.tasks.spawn(async move {

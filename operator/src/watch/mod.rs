@@ -7,14 +7,21 @@
 mod cache;
 mod follow;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use backon::ExponentialBuilder;
 use crds::{DetectionModel, VideoSource};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{Client, runtime::watcher};
+use kube::{
+    Client,
+    runtime::watcher::{self, ExponentialBackoff},
+};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,6 +31,17 @@ pub use cache::{Cache, Unreadable};
 
 #[cfg(test)]
 mod tests;
+
+/// The first and the longest wait before a watch that broke is begun anew. Kubernetes' own clients wait for up to 30 s,
+/// being thousands; of operators there are a few, and a camera that was applied meanwhile waits for them.
+const RETRIES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+
+/// When a watch that broke is begun anew.
+pub(crate) fn retries() -> ExponentialBackoff {
+    let [first, longest] = RETRIES;
+    let waits = ExponentialBuilder::default().with_min_delay(first).with_max_delay(longest);
+    ExponentialBackoff::from(waits.without_max_times().with_jitter())
+}
 
 /// What all watches have told so far.
 #[derive(Default)]
