@@ -164,7 +164,6 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     let (declared, mut manifests) = Manifests::at_start(&args.uris, &effective)?;
     let named_model = declared.models.keys().next().filter(|_| !args.uris.is_empty()).cloned();
     let sinks = sinks(&effective, args.view, &telemetry)?;
-    let output_count = sinks.len();
     let (registry, requested) = registry(&config, declared, !args.uris.is_empty())?;
     let registry = Arc::new(registry);
     let hangups = hangups(&inputs)?;
@@ -211,7 +210,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     pod.apply(snapshot.merged.state.clone(), &causes);
     health.set_started();
 
-    let control = Control { store: &store, registry: &registry, token: token.as_deref(), output_count, hangups };
+    let control = Control { store: &store, registry: &registry, token: token.as_deref(), hangups };
     let max_duration = config.max_duration.map(crds::Duration::get);
     let followed = follow(max_duration, stop, &mut pod, (control, changes), &mut manifests, named_model).await;
 
@@ -243,7 +242,6 @@ struct Control<'a> {
     registry: &'a Registry,
     /// What guards the API.
     token: Option<&'a Token>,
-    output_count: usize,
     /// `None`: a hang-up ends the process.
     hangups: Option<Signal>,
 }
@@ -292,8 +290,9 @@ async fn follow(
         }
     };
     tokio::pin!(deadline);
-    let mut outputs = pod.output_failures();
-    let Control { store, registry, token, output_count, mut hangups } = control;
+    let outputs_gone = pod.outputs_gone();
+    tokio::pin!(outputs_gone);
+    let Control { store, registry, token, mut hangups } = control;
     loop {
         let hangup = async {
             match hangups.as_mut() {
@@ -304,12 +303,7 @@ async fn follow(
         tokio::select! {
             () = stop.requested() => return Ok(()),
             () = &mut deadline => return Ok(()),
-            // As long as one is left, the others do not matter.
-            Ok(()) = outputs.changed() => {
-                if outputs.borrow_and_update().len() >= output_count {
-                    return Ok(());
-                }
-            }
+            () = &mut outputs_gone => return Ok(()),
             Some(()) = hangup => tokio::task::block_in_place(|| {
                 reload(store, registry, manifests);
                 reload_token(token);

@@ -5,7 +5,7 @@ mod requests;
 
 use std::{
     collections::BTreeMap,
-    future::ready,
+    future::{pending, ready},
     io,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -29,7 +29,7 @@ use crate::{
     model::{Model, OpenOptions},
     observation::{SourceKey, StreamIdentity},
     request_id::RequestId,
-    sink::{Publisher, PublisherEnd, Sink, SinkError, SourceOutput, Sources},
+    sink::{Publisher, PublisherEnd, Sink, SourceOutput, Sources},
     source::{
         Failure, Input, Pacing, Prepare, Reason, printable_uri,
         supervisor::{Outcome, Recovery, supervise},
@@ -74,6 +74,8 @@ pub struct Pod {
     frames: Sender<InferredFrame>,
     published: Sources,
     publisher: Publisher,
+    /// Outputs that the pod began with.
+    outputs: usize,
     desired: DesiredState,
     running: BTreeMap<SourceKey, Running>,
     /// Sources that were removed and have not ended yet.
@@ -124,6 +126,7 @@ impl Pod {
     /// Where the publisher's thread cannot start.
     pub fn start(settings: PodSettings) -> io::Result<Self> {
         let PodSettings { engine, mut sinks, pacing, tap, telemetry, models, prepare } = settings;
+        let outputs = sinks.len();
         let requests = FrameRequests::default();
         sinks.push(requests.sink());
         let (frames, inferred) = bounded(FRAMES_IN_FLIGHT);
@@ -139,6 +142,7 @@ impl Pod {
             requests,
             frames,
             publisher: Publisher::spawn(inferred, published.clone(), sinks)?,
+            outputs,
             published,
             desired: DesiredState::default(),
             running: BTreeMap::new(),
@@ -230,10 +234,16 @@ impl Pod {
         self.models.failure()
     }
 
-    /// Tells each time an output fails; holds every failure so far.
-    #[must_use]
-    pub fn output_failures(&self) -> watch::Receiver<Vec<SinkError>> {
-        self.publisher.failures()
+    /// Waits until every output has failed, and nobody is told anything any more. As long as one is left, the others do
+    /// not matter.
+    pub fn outputs_gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (mut failures, outputs) = (self.publisher.failures(), self.outputs);
+        async move {
+            if failures.wait_for(|failures| failures.len() >= outputs).await.is_err() {
+                // The publisher has ended, which is its owner's doing.
+                pending::<()>().await;
+            }
+        }
     }
 
     /// Ends every source, then the engine, then the publisher, each after it has finished what it has in hand.

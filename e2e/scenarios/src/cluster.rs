@@ -221,21 +221,15 @@ impl Cluster {
     ) -> Result<T, ScenarioError> {
         let deadline = Instant::now() + limit;
         loop {
-            let seen = look().await;
-            match &seen {
-                Ok(Some(_)) => {}
-                _ if Instant::now() < deadline => {
-                    sleep(POLL).await;
-                    continue;
-                }
-                Err(error) => {
-                    return Err(ScenarioError::Timeout { what: format!("{what} ({error})"), limit });
-                }
-                Ok(None) => return Err(ScenarioError::Timeout { what: what.to_owned(), limit }),
+            let what = match look().await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => what.to_owned(),
+                Err(error) => format!("{what} ({error})"),
+            };
+            if Instant::now() >= deadline {
+                return Err(ScenarioError::Timeout { what, limit });
             }
-            if let Ok(Some(found)) = seen {
-                return Ok(found);
-            }
+            sleep(POLL).await;
         }
     }
 }

@@ -12,15 +12,7 @@ use crate::scene::{Scene, eventually, plane, program};
 async fn a_pod_that_hangs_loses_its_streams_and_nobody_else_moves() {
     let Some(scene) = Scene::set("hanging").await else { return };
     let _tell = scene.tell();
-    scene.add_model("people", 8, 2).await;
-    eventually("two pods serve", async || {
-        (scene.models().get("people").await.unwrap().status?.ready_pods == 2).then_some(())
-    })
-    .await;
-    for index in 0..6 {
-        scene.add_source(&format!("camera-{index}"), json!({})).await;
-    }
-    let before = scene.all_stream().await;
+    let before = scene.add_fleet().await;
     let lost = before[0].1.clone().unwrap();
     scene.fleet.behave(&lost, Behaviour::Hangs);
     eventually("its streams are elsewhere", async || {

@@ -16,15 +16,7 @@ use crate::scene::{Scene, eventually};
 async fn an_evacuated_pod_hands_its_streams_over_make_before_break() {
     let Some(scene) = Scene::set("evacuated").await else { return };
     let _tell = scene.tell();
-    scene.add_model("people", 8, 2).await;
-    eventually("two pods serve", async || {
-        (scene.models().get("people").await.unwrap().status?.ready_pods == 2).then_some(())
-    })
-    .await;
-    for index in 0..6 {
-        scene.add_source(&format!("camera-{index}"), json!({})).await;
-    }
-    let before = scene.all_stream().await;
+    let before = scene.add_fleet().await;
     let pod = before[0].1.clone().unwrap();
     let sources = scene.sources();
     let list = sources.list(&ListParams::default()).await.unwrap();
@@ -69,11 +61,7 @@ async fn an_evacuated_pod_hands_its_streams_over_make_before_break() {
 async fn an_eviction_waits_until_the_streams_have_moved() {
     let Some(scene) = Scene::set("drained").await else { return };
     let _tell = scene.tell();
-    scene.add_model("people", 8, 2).await;
-    eventually("two pods serve", async || {
-        (scene.models().get("people").await.unwrap().status?.ready_pods == 2).then_some(())
-    })
-    .await;
+    scene.add_two_pods().await;
     scene.add_source("gate", json!({})).await;
     let pod = scene.all_stream().await[0].1.clone().unwrap();
     let evict = async || scene.pods().evict(&pod, &EvictParams::default()).await;

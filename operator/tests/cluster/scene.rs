@@ -104,6 +104,24 @@ impl Scene {
         self.sources().create(&PostParams::default(), &serde_json::from_value(source).unwrap()).await.unwrap();
     }
 
+    /// The model `people`, and two pods that serve it.
+    pub(crate) async fn add_two_pods(&self) {
+        self.add_model("people", 8, 2).await;
+        eventually("two pods serve", async || {
+            (self.models().get("people").await.unwrap().status?.ready_pods == 2).then_some(())
+        })
+        .await;
+    }
+
+    /// Two pods with six sources that stream, and which has which.
+    pub(crate) async fn add_fleet(&self) -> Vec<(String, Option<String>)> {
+        self.add_two_pods().await;
+        for index in 0..6 {
+            self.add_source(&format!("camera-{index}"), json!({})).await;
+        }
+        self.all_stream().await
+    }
+
     pub(crate) async fn status(&self, name: &str) -> VideoSourceStatus {
         self.sources().get(name).await.unwrap().status.unwrap_or_default()
     }

@@ -206,7 +206,8 @@ struct Serving {
 impl Serving {
     async fn follow(&mut self, stop: &StopRequest) -> Result<(), ServeError> {
         let mut assigned = self.assignments.assigned();
-        let mut outputs = self.pod.output_failures();
+        let outputs_gone = self.pod.outputs_gone();
+        tokio::pin!(outputs_gone);
         let mut changes = self.registry.changes();
         let mut sample = interval(SAMPLE);
         sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -237,7 +238,7 @@ impl Serving {
                     self.assignments.drain();
                 }
                 () = drained => warn!("sources were not released in time; the pod ends"),
-                Ok(()) = outputs.changed() => return Ok(()),
+                () = &mut outputs_gone => return Ok(()),
                 Ok(()) = assigned.changed() => {
                     let now = assigned.borrow_and_update().clone();
                     self.assign(now);

@@ -207,6 +207,36 @@ impl Stream {
     }
 }
 
+/// Lets both watches tell of all `versions`: each step is which one tells (the first: of assignments), whether it begins
+/// anew, and the milliseconds since the step before. `check` looks at what is held after each; returned are the bindings
+/// and when the last step was.
+fn arrive(
+    versions: &[Arc<Seen>],
+    steps: impl Iterator<Item = (bool, bool, u64)>,
+    mut check: impl FnMut(&Bindings) -> Result<(), TestCaseError>,
+) -> Result<(Bindings, u64), TestCaseError> {
+    let last = versions.len() - 1;
+    let mut streams =
+        [Stream { watched: Watched::Assignment, position: 0 }, Stream { watched: Watched::Handover, position: 0 }];
+    let (mut bindings, mut now) = (Bindings::new(POD), 0);
+    for (first, relists, delay) in steps {
+        if streams.iter().all(|stream| stream.position == last) {
+            break;
+        }
+        let stream = &mut streams[usize::from(!first)];
+        if stream.position == last {
+            continue;
+        }
+        now += delay;
+        bindings.tick(at(now));
+        if let Some(told) = stream.step(versions, relists) {
+            bindings.told(stream.watched, told, at(now));
+        }
+        check(&bindings)?;
+    }
+    Ok((bindings, now))
+}
+
 proptest! {
     /// However the two streams arrive, epochs never fall, what publishes never falls back to warming, a handover that is
     /// finished is never interrupted, and once all has arrived the pod holds what the object says.
@@ -216,34 +246,19 @@ proptest! {
         order in prop::collection::vec((any::<bool>(), 0_u8..10, 0_u64..1_900), 0..60),
     ) {
         let versions = versions(&writes);
-        let last = versions.len() - 1;
-        let mut streams = [
-            Stream { watched: Watched::Assignment, position: 0 },
-            Stream { watched: Watched::Handover, position: 0 },
-        ];
-        let mut bindings = Bindings::new(POD);
-        let (mut now, mut previous) = (0, None::<Binding>);
+        let mut previous = None::<Binding>;
         let rest = [(true, 5, 0), (false, 5, 0)].into_iter().cycle();
-        for (first, relists, delay) in order.into_iter().chain(rest) {
-            if streams.iter().all(|stream| stream.position == last) {
-                break;
-            }
-            let stream = &mut streams[usize::from(!first)];
-            if stream.position == last {
-                continue;
-            }
-            now += delay;
-            bindings.tick(at(now));
-            if let Some(told) = stream.step(&versions, relists == 0) {
-                bindings.told(stream.watched, told, at(now));
-            }
-            let current = binding(&bindings);
+        let steps = order.into_iter().chain(rest).map(|(first, relists, delay)| (first, relists == 0, delay));
+        let (mut bindings, now) = arrive(&versions, steps, |bindings| {
+            let current = binding(bindings);
             if let (Some(before), Some(current)) = (previous, current) {
                 prop_assert!(current.epoch >= before.epoch, "{before:?} {current:?}");
                 prop_assert!(current.epoch > before.epoch || current.publishes >= before.publishes, "{before:?} {current:?}");
             }
             previous = current.or(previous);
-        }
+            Ok(())
+        })?;
+        let last = versions.len() - 1;
         bindings.tick(at(now) + GRACE);
         let expected = versions[last].binding(POD);
         prop_assert_eq!(binding(&bindings), expected);
@@ -261,30 +276,14 @@ proptest! {
     ) {
         let writes = [&[Write::Assign { here: false }, Write::HandOver { here: true }][..], &edits[..], &[Write::Finish]].concat();
         let versions = versions(&writes);
-        let last = versions.len() - 1;
-        let mut streams = [
-            Stream { watched: Watched::Assignment, position: 0 },
-            Stream { watched: Watched::Handover, position: 0 },
-        ];
-        let mut bindings = Bindings::new(POD);
-        let (mut now, mut held) = (0, false);
+        let mut held = false;
         let rest = [(true, 100), (false, 100)].into_iter().cycle();
-        for (first, delay) in order.into_iter().chain(rest) {
-            if streams.iter().all(|stream| stream.position == last) {
-                break;
-            }
-            let stream = &mut streams[usize::from(!first)];
-            if stream.position == last {
-                continue;
-            }
-            now += delay;
-            bindings.tick(at(now));
-            if let Some(told) = stream.step(&versions, false) {
-                bindings.told(stream.watched, told, at(now));
-            }
-            held |= binding(&bindings).is_some();
-            prop_assert!(!held || binding(&bindings).is_some_and(|binding| binding.epoch == 12));
-        }
+        let steps = order.into_iter().chain(rest).map(|(first, delay)| (first, false, delay));
+        let (bindings, _) = arrive(&versions, steps, |bindings| {
+            held |= binding(bindings).is_some();
+            prop_assert!(!held || binding(bindings).is_some_and(|binding| binding.epoch == 12));
+            Ok(())
+        })?;
         prop_assert_eq!(binding(&bindings), Some(active(12)));
     }
 }
