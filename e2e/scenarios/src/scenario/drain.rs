@@ -7,10 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::EvictParams};
 
 use super::{Stage, TWO_INTERVALS, seconds};
-use crate::{
-    cluster::{ScenarioError, node_of},
-    report::Row,
-};
+use crate::{cluster::ScenarioError, objects::node_of, report::Row};
 
 const CAMERAS: usize = 8;
 
@@ -45,7 +42,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
 }
 
 /// Asks for the eviction of each until it is granted and the pod is gone.
-async fn evict_all(stage: &Stage<'_>, pods: &[String]) -> Result<(), ScenarioError> {
+pub(super) async fn evict_all(stage: &Stage<'_>, pods: &[String]) -> Result<(), ScenarioError> {
     let api = stage.cluster.api::<Pod>();
     for name in pods {
         stage
