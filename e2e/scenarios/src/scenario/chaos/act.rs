@@ -1,11 +1,17 @@
 //! What happens to the fleet, and the choice of it. Pure.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, time::Duration};
 
 use camera_simulator::Fault;
 use rand::{Rng, RngExt as _, seq::IndexedRandom as _};
 
 use crate::objects::FPS;
+
+/// How long something is short, in seconds.
+const SHORT: RangeInclusive<u64> = 2..=6;
+
+/// How long it is long, in seconds.
+const LONG: RangeInclusive<u64> = 8..=20;
 
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,24 +28,31 @@ pub(super) enum Act {
     KillOperators { all: bool },
     /// The API server is away for a while.
     StopApi { time: Duration },
-    /// A camera misbehaves for a while.
-    Misbehave { camera: String, fault: Fault, time: Duration },
-    /// A camera is looked at less often for a while.
-    Slow { camera: String, fps: u32, time: Duration },
-    /// A camera gets another address.
-    Address { camera: String },
-    /// A camera is watched by the other model.
-    SwitchModel { camera: String },
-    /// A camera is not watched for a while.
-    Disable { camera: String, time: Duration },
-    /// A camera is deleted, and applied again after a while.
-    Delete { camera: String, time: Duration },
+    /// Something happens to a camera.
+    Camera { camera: String, what: CameraAct },
     /// A model gets a pod more, or one less.
     Scale,
     /// Streams are asked to leave a pod.
     Evacuate { pod: String },
     /// The pods of the first model get another template.
     Rollout,
+}
+
+/// One thing that happens to a camera.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum CameraAct {
+    /// It misbehaves for a while.
+    Misbehave { fault: Fault, time: Duration },
+    /// It is looked at less often for a while.
+    Slow { fps: u32, time: Duration },
+    /// It gets another address.
+    Address,
+    /// It is watched by the other model.
+    SwitchModel,
+    /// It is not watched for a while.
+    Disable { time: Duration },
+    /// It is deleted, and applied again after a while.
+    Delete { time: Duration },
 }
 
 /// A pod, as far as the choice depends on it.
@@ -90,39 +103,49 @@ impl View {
 
     /// One kind of act, where the fleet as it stands permits it: nothing is taken away that leaves no place for a stream.
     fn attempt(&self, random: &mut impl Rng) -> Option<Act> {
-        let seconds = |random: &mut dyn FnMut() -> u64| Duration::from_secs(random());
-        let camera = self.cameras.choose(random)?.clone();
-        let spare_pod = self.spare_pods().choose(random).map(|pod| (*pod).clone());
-        let spare_node = self.spare_nodes().choose(random).map(|node| (*node).to_owned());
-        let mut between = |from: u64, to: u64| seconds(&mut || random.random_range(from..=to));
-        let (short, long) = (between(2, 6), between(8, 20));
-        Some(match random.random_range(0..18) {
-            0 | 1 => Act::DeletePod { pod: spare_pod?.name, gracefully: false },
-            2 => Act::DeletePod { pod: spare_pod?.name, gracefully: true },
+        let pod = self.spare_pods().choose(random).map(|pod| (*pod).clone());
+        let node = self.spare_nodes().choose(random).map(|node| (*node).to_owned());
+        let kind = random.random_range(0..18);
+        Some(match kind {
+            0 | 1 => Act::DeletePod { pod: pod?.name, gracefully: false },
+            2 => Act::DeletePod { pod: pod?.name, gracefully: true },
             3 | 4 if self.can_fault => {
-                let PodView { name, node, .. } = spare_pod?;
+                let PodView { name, node, .. } = pod?;
                 Act::KillContainer { pod: name, node }
             }
-            5 => Act::Drain { node: spare_node? },
-            6 if self.can_fault => Act::CutNode { node: spare_node?, time: long },
+            5 => Act::Drain { node: node? },
+            6 if self.can_fault => Act::CutNode { node: node?, time: seconds(random, LONG) },
             7 => Act::KillOperators { all: random.random() },
-            8 if self.can_fault => Act::StopApi { time: long },
-            9..=11 => {
-                let faults =
-                    [Fault::Die, Fault::Stall, Fault::Refuse, Fault::Silence, Fault::DemandLogin, Fault::Garbage];
-                Act::Misbehave { camera, fault: *faults.choose(random)?, time: long }
+            8 if self.can_fault => Act::StopApi { time: seconds(random, LONG) },
+            9..=15 => {
+                Act::Camera { camera: self.cameras.choose(random)?.clone(), what: CameraAct::choose(kind, random)? }
             }
-            12 => Act::Slow { camera, fps: random.random_range(2..FPS), time: long },
-            13 => Act::Address { camera },
-            14 => Act::SwitchModel { camera },
-            15 if random.random() => Act::Disable { camera, time: short },
-            15 => Act::Delete { camera, time: short },
             16 if random.random() => Act::Scale,
-            16 => Act::Evacuate { pod: spare_pod?.name },
+            16 => Act::Evacuate { pod: pod?.name },
             17 => Act::Rollout,
             _ => return None,
         })
     }
+}
+
+impl CameraAct {
+    /// By the number of its kind, 9 to 15.
+    fn choose(kind: u32, random: &mut impl Rng) -> Option<Self> {
+        const FAULTS: [Fault; 6] =
+            [Fault::Die, Fault::Stall, Fault::Refuse, Fault::Silence, Fault::DemandLogin, Fault::Garbage];
+        Some(match kind {
+            9..=11 => Self::Misbehave { fault: *FAULTS.choose(random)?, time: seconds(random, LONG) },
+            12 => Self::Slow { fps: random.random_range(2..FPS), time: seconds(random, LONG) },
+            13 => Self::Address,
+            14 => Self::SwitchModel,
+            _ if random.random() => Self::Disable { time: seconds(random, SHORT) },
+            _ => Self::Delete { time: seconds(random, SHORT) },
+        })
+    }
+}
+
+fn seconds(random: &mut impl Rng, range: RangeInclusive<u64>) -> Duration {
+    Duration::from_secs(random.random_range(range))
 }
 
 impl Act {
@@ -138,15 +161,17 @@ impl Act {
             Self::KillOperators { all: true } => "all operators killed",
             Self::KillOperators { .. } => "leader killed",
             Self::StopApi { .. } => "API server away",
-            Self::Misbehave { .. } => "camera misbehaves",
-            Self::Slow { .. } => "camera at another rate",
-            Self::Address { .. } => "camera at another address",
-            Self::SwitchModel { .. } => "camera with another model",
-            Self::Disable { .. } => "camera disabled",
-            Self::Delete { .. } => "camera deleted",
             Self::Scale => "model scaled",
             Self::Evacuate { .. } => "pod evacuated",
             Self::Rollout => "rollout",
+            Self::Camera { what, .. } => match what {
+                CameraAct::Misbehave { .. } => "camera misbehaves",
+                CameraAct::Slow { .. } => "camera at another rate",
+                CameraAct::Address => "camera at another address",
+                CameraAct::SwitchModel => "camera with another model",
+                CameraAct::Disable { .. } => "camera disabled",
+                CameraAct::Delete { .. } => "camera deleted",
+            },
         }
     }
 }
@@ -161,13 +186,16 @@ impl fmt::Display for Act {
             Self::Drain { node } => write!(f, ": {node}"),
             Self::CutNode { node, time } => write!(f, ": {node} for {} s", time.as_secs()),
             Self::StopApi { time } => write!(f, ": {} s", time.as_secs()),
-            Self::Misbehave { camera, fault, time } => write!(f, ": {camera}, {fault:?} for {} s", time.as_secs()),
-            Self::Slow { camera, fps, time } => write!(f, ": {camera} at {fps}/s for {} s", time.as_secs()),
-            Self::Disable { camera, time } | Self::Delete { camera, time } => {
-                write!(f, ": {camera} for {} s", time.as_secs())
-            }
-            Self::Address { camera } | Self::SwitchModel { camera } => write!(f, ": {camera}"),
             Self::KillOperators { .. } | Self::Scale | Self::Rollout => Ok(()),
+            Self::Camera { camera, what } => {
+                write!(f, ": {camera}")?;
+                match what {
+                    CameraAct::Misbehave { fault, time } => write!(f, ", {fault:?} for {} s", time.as_secs()),
+                    CameraAct::Slow { fps, time } => write!(f, ", {fps}/s for {} s", time.as_secs()),
+                    CameraAct::Disable { time } | CameraAct::Delete { time } => write!(f, " for {} s", time.as_secs()),
+                    CameraAct::Address | CameraAct::SwitchModel => Ok(()),
+                }
+            }
         }
     }
 }

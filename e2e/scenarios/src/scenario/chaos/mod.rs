@@ -2,10 +2,11 @@
 
 mod act;
 mod fleet;
+mod perform;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
-use fleet::Fleet;
+use fleet::{Eyes, Fleet};
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -74,6 +75,22 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     Ok(rows)
 }
 
+/// Looks at the bindings, and remembers what the cameras send, until it is dropped.
+async fn look_on(eyes: &Eyes<'_>, site: &Site, unbound: &mut Unbound) -> Result<Infallible, ScenarioError> {
+    let mut remembered = Instant::now();
+    loop {
+        match eyes.unbound().await {
+            Ok(sources) => unbound.observe(Timestamp::now(), sources),
+            Err(_) => unbound.forget(),
+        }
+        if remembered.elapsed() >= REMEMBER {
+            remembered = Instant::now();
+            site.remember()?;
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// Does an act and lets some time pass, and looks at the bindings all the while.
 async fn act_and_look(
     fleet: &mut Fleet<'_>,
@@ -83,22 +100,6 @@ async fn act_and_look(
     unbound: &mut Unbound,
 ) -> Result<(), ScenarioError> {
     let eyes = fleet.eyes();
-    let look = async {
-        let mut remembered = Instant::now();
-        loop {
-            match eyes.unbound().await {
-                Ok(sources) => unbound.observe(Timestamp::now(), sources),
-                Err(_) => unbound.forget(),
-            }
-            if remembered.elapsed() >= REMEMBER {
-                remembered = Instant::now();
-                if let Err(error) = site.remember() {
-                    return Err(error);
-                }
-            }
-            sleep(LOOK).await;
-        }
-    };
     let perform = async {
         fleet.perform(act).await?;
         sleep(pause).await;
@@ -106,7 +107,7 @@ async fn act_and_look(
     };
     tokio::select! {
         performed = perform => performed?,
-        looked = look => looked?,
+        looked = look_on(&eyes, site, unbound) => match looked? {},
     }
     site.remember()
 }
