@@ -48,8 +48,13 @@ impl Stage<'_> {
         for name in pods {
             self.cluster
                 .wait(&format!("{name} is evicted"), Duration::from_mins(3), async || {
-                    // 429 as long as the pod has streams.
-                    Ok(api.evict(name, &EvictParams::default()).await.ok().map(drop))
+                    match api.evict(name, &EvictParams::default()).await {
+                        Ok(_) => Ok(Some(())),
+                        // It has ended by itself.
+                        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Some(())),
+                        // 429 as long as the pod has streams.
+                        Err(error) => Err(error.into()),
+                    }
                 })
                 .await?;
         }

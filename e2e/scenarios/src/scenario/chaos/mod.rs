@@ -43,13 +43,20 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let mut random = ChaCha8Rng::seed_from_u64(stage.seed);
     let mut acts = BTreeMap::<&str, usize>::new();
     let mut unbound = Unbound::default();
+    let mut unfinished = Vec::new();
     let deadline = Instant::now() + stage.duration;
     while Instant::now() < deadline {
         let act = fleet.view().await?.choose(&mut random);
         eprintln!("  {:>5.0} s  {act}", seconds(Timestamp::now().duration_since(began)));
         *acts.entry(act.kind()).or_default() += 1;
         let pause = Duration::from_secs(random.random_range(PAUSE));
-        act_and_look(&mut fleet, &act, pause, site, &mut unbound).await?;
+        match act_and_look(&mut fleet, &act, pause, site, &mut unbound).await {
+            Err(ScenarioError::Timeout { what, limit }) => {
+                eprintln!("           not within {} s: {what}", limit.as_secs());
+                unfinished.push(what);
+            }
+            done => done?,
+        }
     }
     fleet.publishing().await?;
     let settled = stage.settle().await?;
@@ -63,6 +70,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
         ),
         acts.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", "),
     )];
+    rows.push(Row::exactly("acts that did not come to their end", 0, unfinished.len()));
     rows.extend(judge(stage, &fleet, began, site));
     let (longest, source) = unbound.longest();
     rows.push(Row::at_most(
