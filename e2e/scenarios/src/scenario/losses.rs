@@ -7,10 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::DeleteParams};
 use tokio::time::sleep;
 
-use super::{Bound, Stage, percentiles};
+use super::{Bound, Stage, TWO_INTERVALS, percentiles};
 use crate::{cluster::ScenarioError, objects::node_of, report::Row};
 
 const CAMERAS: usize = 16;
+
+/// How long a node that is back is looked at.
+const AFTERWARDS: Duration = Duration::from_secs(30);
 
 type Bindings = BTreeMap<String, Bound>;
 
@@ -61,14 +64,19 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let on_it: Vec<String> =
         pods.iter().filter(|pod| node_of(pod) == Some(&victim)).map(kube::ResourceExt::name_any).collect();
     let (lost, others) = split(bindings, &on_it);
+    let all: Vec<String> = lost.keys().chain(others.keys()).cloned().collect();
     if others.is_empty() {
         return Err(ScenarioError::Unsuitable("all pods run on one node".to_owned()));
     }
     let since = Timestamp::now();
     stage.faults.make(&["cut", &victim]).await?;
     let measured = measure(stage, (lost, others), since).await;
+    let back = Timestamp::now();
     stage.faults.make(&["mend", &victim]).await?;
     let mut rows = measured?;
+    sleep(AFTERWARDS).await;
+    let gap = stage.longest_gap(all.iter(), back).await;
+    rows.push(Row::at_most("longest gap of any camera once the node is back", TWO_INTERVALS, gap, "s"));
     for row in rows.iter_mut().filter(|_| with_leader) {
         row.what += ", with the leading operator";
     }

@@ -130,9 +130,14 @@ fn judge(stage: &Stage<'_>, fleet: &Fleet<'_>, began: Timestamp, site: &Site) ->
         let gaps = ledger.gaps(source, began, ended);
         for gap in unexcused(source, &gaps, TWO_INTERVALS, &fleet.disturbances) {
             let at = seconds(gap.from.duration_since(began));
+            let around =
+                |time| ledger.kept(source).iter().find(|frame| frame.captured == time).map(|frame| frame.epoch);
             eprintln!(
-                "  {source}: {:.2} s without frames from {at:.1} s on, for which there is no excuse",
-                seconds(gap.length())
+                "  {source}: {:.2} s without frames from {at:.1} s on ({}), for which there is no excuse; bindings {:?} and {:?}",
+                seconds(gap.length()),
+                gap.from,
+                around(gap.from),
+                around(gap.to)
             );
             long_gaps.push(seconds(gap.length()));
         }
