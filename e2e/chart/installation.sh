@@ -68,7 +68,7 @@ flat = lambda rules: sorted([sorted(rule.get(field, [])) for field in fields] fo
 sys.exit(flat(json.load(sys.stdin)["rules"]) != flat(json.load(open(path))[part]))
 ' "$1" operator/rbac.json || fail "$2 $3 is not what operator/rbac.json says of $1"
 }
-rights watchedNamespaces clusterrole vision-system-vision-operator
+rights watchedNamespaces clusterrole vision-operator-serving
 rights cluster clusterrole vision-system-vision-operator-nodes
 rights ownNamespace role vision-operator
 

@@ -28,8 +28,8 @@ pub struct ModelFacts<'a> {
     pub standing: &'a Standing,
     /// Its pods, by name.
     pub pods: &'a [PodFacts<'a>],
-    /// What stands beside its pods cannot be written: the API server's words.
-    pub companions_refused: Option<&'a str>,
+    /// The API server does not take its pods, or what stands beside them.
+    pub refused: Option<&'a Trouble>,
 }
 
 /// What is known of one of its pods.
@@ -106,8 +106,8 @@ pub fn model(facts: &ModelFacts<'_>) -> DetectionModelStatus {
 
 /// What is wrong with a pod, of those that are to stay.
 fn unwell(facts: &ModelFacts<'_>) -> Option<Finding> {
-    if let Some(words) = facts.companions_refused {
-        return Some(("CompanionsRefused".to_owned(), words.to_owned()));
+    if let Some(Trouble { reason, message }) = facts.refused {
+        return Some((reason.clone(), message.clone()));
     }
     if facts.standing.cut_off {
         let message = "most pods stopped answering together: their streams are left where they are";
