@@ -409,7 +409,8 @@ pub struct DetectionModelStatus {
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
     /// `Accepted`: the spec can be served. `Ready`: at least one pod serves it. `PodsHealthy`: every pod starts and
-    /// answers. `Updated`: every pod was made from the present spec.
+    /// answers. `Updated`: every pod was made from the present spec. `HasRoom`: no source waits for more pods than are
+    /// allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

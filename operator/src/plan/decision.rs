@@ -337,20 +337,37 @@ pub enum Allowed {
     Replicas(u64),
 }
 
+impl Allowed {
+    /// The field of the spec, and what it says.
+    const fn field(self) -> (&'static str, u64) {
+        match self {
+            Self::MaxPods(now) => ("maxPods", now),
+            Self::Replicas(now) => ("replicas", now),
+        }
+    }
+}
+
 impl Shortage {
+    /// For one source: what it lacks. How many others wait is the model's to say, or each would change with every other.
     fn of_pods(&self) -> String {
+        let (missing, (field, now)) = (self.missing.words(), self.allowed.field());
+        format!(
+            "no pod has room: the emptiest lacks {missing}; raise serving.{field}, which is {now}, with nodes for the pods, \
+             or lower detection.fps"
+        )
+    }
+
+    /// For the model: how many sources wait, and how many pods would do.
+    #[must_use]
+    pub fn of_all(&self) -> String {
         let Self { waiting, enough, .. } = self;
-        let (field, now) = match self.allowed {
-            Allowed::MaxPods(now) => ("maxPods", now),
-            Allowed::Replicas(now) => ("replicas", now),
-        };
-        let missing = self.missing.words();
+        let (field, now) = self.allowed.field();
         let waits = if *waiting == 1 { "1 source waits".to_owned() } else { format!("{waiting} sources wait") };
         // Whoever may have more pods than there are only waits for them.
         let to = (*enough).max(now + 1);
         format!(
-            "no pod has room: the emptiest lacks {missing}; {waits}, and serving.{field} is {now}: raise it to {to}, with \
-             nodes for the pods, or lower detection.fps"
+            "{waits} for room: raise serving.{field} from {now} to {to}, with nodes for the pods, or lower detection.fps of \
+             sources"
         )
     }
 
@@ -380,6 +397,8 @@ pub struct Standing {
     pub capacity: u64,
     /// What one pod takes.
     pub pod_capacity: Load,
+    /// What its sources lack that found no room.
+    pub shortage: Option<Shortage>,
     /// Pods that should go but whose streams no other pod has room for.
     pub blocked: u64,
     /// More than half of the pods stopped answering together: their streams are left where they are.

@@ -32,7 +32,12 @@ pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
             *(if has_pod { &mut standing.streams } else { &mut standing.pending }) += 1;
         }
         if !has_pod {
-            outcome.pending.insert(key.clone(), pending(&fleet, source));
+            let pending = pending(&fleet, source);
+            let of_model = model.and_then(|model| outcome.models.get_mut(fleet.models[model].key));
+            if let (PendingReason::InsufficientCapacity, Some(standing)) = (pending.reason, of_model) {
+                standing.shortage.clone_from(&pending.shortage);
+            }
+            outcome.pending.insert(key.clone(), pending);
         }
     }
     outcome.decisions = decisions;

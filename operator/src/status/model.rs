@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::conditions::{Conditions, Says};
 use crate::{
     index::Trouble,
-    plan::{Load, Refusal, Standing},
+    plan::{Load, PendingReason, Refusal, Standing},
     pods::selector,
 };
 
@@ -85,6 +85,14 @@ pub fn model(facts: &ModelFacts<'_>) -> DetectionModelStatus {
             conditions.set("Updated", &Says::no("RollingOut", message));
         }
         None => conditions.set("Updated", &Says::yes("UpToDate", "every pod was made from the present spec")),
+    }
+    match &standing.shortage {
+        Some(shortage) => {
+            let message = shortage.of_all();
+            let reason = PendingReason::InsufficientCapacity.as_str();
+            conditions.set("HasRoom", &Says::no(reason, &message).in_words());
+        }
+        None => conditions.set("HasRoom", &Says::yes("RoomForAll", "no source waits for more pods than are allowed")),
     }
     let ready = || facts.pods.iter().filter_map(|pod| pod.report.as_ref());
     DetectionModelStatus {

@@ -60,7 +60,8 @@ pub fn source(facts: &SourceFacts<'_>) -> VideoSourceStatus {
         decide(&mut status, decision);
     }
     let mut stream = stream(facts, &before, &status);
-    if stream.reason == before.reason && Some(stream.state) == before.state {
+    let says_what_is_missing = stream.reason.as_deref() == Some(PendingReason::InsufficientCapacity.as_str());
+    if stream.reason == before.reason && Some(stream.state) == before.state && !says_what_is_missing {
         stream.message.clone_from(&before.message);
     }
     if before.state == Some(StreamState::Streaming) && stream.state != StreamState::Streaming {
@@ -206,9 +207,14 @@ fn conditions(
     conditions.set("Accepted", &accepted);
     let (reason, message) = &waits(facts);
     let bound = status.assignment.as_ref().map(|assignment| format!("bound to pod {}", assignment.pod));
+    // What is missing, and what to raise, is not the same once some of it was raised.
+    let no = |reason, message| match reason == PendingReason::InsufficientCapacity.as_str() {
+        true => Says::no(reason, message).in_words(),
+        false => Says::no(reason, message),
+    };
     match &bound {
         Some(bound) => conditions.set("Assigned", &Says::yes("Bound", bound)),
-        None => conditions.set("Assigned", &Says::no(reason, message)),
+        None => conditions.set("Assigned", &no(reason, message)),
     }
     let why = stream.reason.as_deref().unwrap_or("Unknown");
     let sentence = stream.message.as_deref().unwrap_or_default();
@@ -223,7 +229,7 @@ fn conditions(
         }
         (_, None) => {
             conditions.set("Streaming", &Says::no("NotAssigned", "no pod has the source"));
-            conditions.set("Ready", &Says::no(why, sentence));
+            conditions.set("Ready", &no(why, sentence));
         }
     }
     conditions.done()

@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use super::{ModelFacts, PodFacts, SourceFacts, model, source};
 use crate::{
     index::Trouble,
-    plan::{Decision, Key, Load, Pending, PendingReason, Reason, Standing},
+    plan::{Allowed, Decision, Key, Load, Pending, PendingReason, Reason, Shortage, Standing},
 };
 
 fn now() -> Timestamp {
@@ -203,6 +203,47 @@ fn a_source_that_waits_is_told_what_its_pod_waits_for() {
              serving.resources and serving.gpu"
         )
     );
+}
+
+fn shortage(max_pods: u64, waiting: u64) -> Shortage {
+    Shortage {
+        missing: Load { streams: 1, ..Load::default() },
+        pod: Load { streams: 8, ..Load::default() },
+        waiting,
+        allowed: Allowed::MaxPods(max_pods),
+        enough: 5,
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_anew_once_more_is_allowed_and_not_for_each_source_that_waits() {
+    let waits = |mut object: VideoSource, max_pods, waiting| {
+        let reason = PendingReason::InsufficientCapacity;
+        let pending = Pending { reason, shortage: Some(shortage(max_pods, waiting)) };
+        object.status = Some(source(&SourceFacts { pending: Some(&pending), ..facts(&object) }));
+        object
+    };
+    let first = waits(camera(), 1, 1);
+    assert_eq!(waits(first.clone(), 1, 7).status, first.status);
+    let status = waits(first, 2, 7).status.unwrap();
+    let words = "serving.maxPods, which is 2";
+    assert!(status.message.unwrap().contains(words));
+    assert!(status.conditions.iter().filter(|told| told.message.contains(words)).count() == 2);
+}
+
+#[test]
+fn a_model_tells_how_many_pods_would_do() {
+    let mut object = people();
+    for (waiting, words) in [(3, "3 sources wait for room: raise serving.maxPods from 2 to 5"), (1, "1 source waits")] {
+        let standing = Standing { shortage: Some(shortage(2, waiting)), ..Standing::default() };
+        let facts =
+            ModelFacts { now: now(), object: &object, refusal: None, standing: &standing, pods: &[], refused: None };
+        let status = model(&facts);
+        let told = status.conditions.iter().find(|told| told.type_ == "HasRoom").unwrap();
+        assert_eq!((&*told.status, &*told.reason), ("False", "InsufficientCapacity"));
+        assert!(told.message.starts_with(words), "{}", told.message);
+        object.status = Some(status);
+    }
 }
 
 #[test]

@@ -46,12 +46,25 @@ async fn what_is_missing_is_told_and_room_goes_to_the_highest_priority() {
     }
     let message = scene.message("high").await;
     assert!(message.starts_with("no pod has room: the emptiest lacks 1 stream; "), "{message}");
-    assert!(message.contains("serving.maxPods is 1: raise it to "), "{message}");
+    assert!(message.contains("raise serving.maxPods, which is 1, "), "{message}");
+    eventually("the model tells how many pods would do", async || {
+        let status = scene.models().get("people").await.unwrap().status?;
+        let told = status.conditions.into_iter().find(|told| told.type_ == "HasRoom")?;
+        told.message.starts_with("3 sources wait for room: raise serving.maxPods from 1 to 4").then_some(())
+    })
+    .await;
     for (pods, gets) in [(2, "high"), (3, "middle"), (4, "low")] {
         scene.serve("people", json!({ "maxPods": pods })).await;
         eventually(&format!("{gets} gets the room"), async || scene.status(gets).await.assignment).await;
         let bindings = scene.bindings().await;
         assert_eq!(bindings.iter().filter(|(_, pod)| pod.is_some()).count(), pods, "{bindings:?}");
+        if pods == 2 {
+            let words = "raise serving.maxPods, which is 2, ";
+            eventually("those that wait are told anew", async || {
+                scene.message("low").await.contains(words).then_some(())
+            })
+            .await;
+        }
     }
 }
 

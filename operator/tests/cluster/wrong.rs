@@ -75,9 +75,13 @@ fn told(conditions: &[Condition]) -> Option<String> {
             continue;
         }
         // What the scheduler says depends on the nodes of other tests.
-        let message = message.split_once(" nodes are available").map_or(&**message, |(before, _)| {
-            before.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '/')
-        });
+        let message = match message.split_once(" nodes are available") {
+            Some((before, _)) => {
+                let before = before.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '/');
+                format!("{before}(the scheduler's words)")
+            }
+            None => message.clone(),
+        };
         writeln!(text, "{type_}=False {reason}: {message}").unwrap();
     }
     (!text.is_empty()).then_some(text)

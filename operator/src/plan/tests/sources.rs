@@ -88,13 +88,20 @@ fn room_that_is_missing_is_told_and_goes_to_the_highest_priority() {
         assert_eq!((shortage.allowed, shortage.enough), (Allowed::MaxPods(2), 3));
         assert_eq!(
             pending.sentence(),
-            "no pod has room: the emptiest lacks 1 stream; 3 sources wait, and serving.maxPods is 2: raise it to 3, with \
-             nodes for the pods, or lower detection.fps"
+            "no pod has room: the emptiest lacks 1 stream; raise serving.maxPods, which is 2, with nodes for the pods, or \
+             lower detection.fps"
         );
     }
+    assert_eq!(
+        outcome.models[&key("people")].shortage.as_ref().unwrap().of_all(),
+        "3 sources wait for room: raise serving.maxPods from 2 to 3, with nodes for the pods, or lower detection.fps of \
+         sources"
+    );
     cluster.model("people").max_pods = 3;
     cluster.settle();
-    assert!(cluster.round().pending.is_empty());
+    let outcome = cluster.round();
+    assert!(outcome.pending.is_empty());
+    assert_eq!(outcome.models[&key("people")].shortage, None);
 }
 
 #[test]
@@ -108,11 +115,9 @@ fn the_dimension_that_is_full_is_told() {
     cluster.settle();
     let outcome = cluster.round();
     let sentence = outcome.pending.values().next().unwrap().sentence();
-    assert!(
-        sentence.starts_with("no pod has room: the emptiest lacks 2 inferences per second; 2 sources wait"),
-        "{sentence}"
-    );
-    assert!(sentence.contains("serving.replicas is 1: raise it to 2"), "{sentence}");
+    assert!(sentence.starts_with("no pod has room: the emptiest lacks 2 inferences per second; "), "{sentence}");
+    let of_all = outcome.models[&key("people")].shortage.as_ref().unwrap().of_all();
+    assert!(of_all.starts_with("2 sources wait for room: raise serving.replicas from 1 to 2, "), "{of_all}");
 }
 
 #[test]
