@@ -22,6 +22,9 @@ pub(crate) struct Problem {
     pub(crate) remedy: String,
 }
 
+/// The only type of Secret that is read.
+pub(super) const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
+
 /// A DNS-1123 subdomain, which names of objects are.
 const SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
@@ -80,7 +83,7 @@ fn secret() -> Value {
             "apiVersion": {},
             "kind": {},
             "metadata": metadata(),
-            "type": { "type": "string", "enum": [super::manifest::SECRET_TYPE] },
+            "type": { "type": "string", "enum": [SECRET_TYPE] },
             "immutable": { "type": "boolean" },
             "data": login.clone(),
             "stringData": login,

@@ -21,6 +21,11 @@ pub(super) fn extension(uri: &Url) -> String {
     uri.path().rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_ascii_lowercase())
 }
 
+/// Whether the file's name says that it is a picture that [`super::image`] reads.
+pub(super) fn is_image(uri: &Url) -> bool {
+    ["jpg", "jpeg", "png"].contains(&extension(uri).as_str())
+}
+
 /// Where an input comes from, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {

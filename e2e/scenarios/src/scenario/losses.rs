@@ -8,10 +8,7 @@ use kube::{ResourceExt as _, api::DeleteParams};
 use tokio::time::sleep;
 
 use super::{Bound, Stage, percentiles};
-use crate::{
-    cluster::{ScenarioError, node_of},
-    report::Row,
-};
+use crate::{cluster::ScenarioError, objects::node_of, report::Row};
 
 const CAMERAS: usize = 16;
 
@@ -42,7 +39,7 @@ pub(super) async fn pod(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let Some(victim) = bindings.values().next().map(|bound| bound.pod.clone()) else { return Ok(Vec::new()) };
     let since = Timestamp::now();
     let parameters = DeleteParams::default().grace_period(0);
-    stage.cluster.api::<Pod>().delete(&victim, &parameters).await?;
+    stage.cluster.delete_pod(&victim, &parameters).await?;
     measure(stage, split(bindings, &[victim]), since).await
 }
 
@@ -53,12 +50,13 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let node_of_pod = |name: &str| pods.iter().find(|pod| pod.name_any() == name).and_then(node_of);
     // One that the leading operator does not run on, where there is a choice: how long another takes to lead comes on
     // top else.
-    let leader = stage.leader_node().await?;
+    let leader = stage.leader().await?;
+    let leader = leader.as_ref().and_then(node_of);
     let victim = bindings
         .values()
         .filter_map(|bound| node_of_pod(&bound.pod))
-        .min_by_key(|node| usize::from(leader.as_deref() == Some(*node)));
-    let with_leader = victim.is_some() && victim == leader.as_deref();
+        .min_by_key(|node| usize::from(leader == Some(*node)));
+    let with_leader = victim.is_some() && victim == leader;
     let Some(victim) = victim.map(ToOwned::to_owned) else { return Ok(Vec::new()) };
     let on_it: Vec<String> =
         pods.iter().filter(|pod| node_of(pod) == Some(&victim)).map(kube::ResourceExt::name_any).collect();
