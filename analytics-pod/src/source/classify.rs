@@ -206,13 +206,11 @@ fn by_stream(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)>
 /// GStreamer does not say why a connection failed before anything came over it; a second try by hand does. Gives
 /// `failure` back where that one succeeds or takes too long.
 pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
-    let unexplained = matches!(
-        failure.reason,
-        Reason::HostUnreachable | Reason::ConnectionLost | Reason::CertificateUntrusted
-    );
+    let unexplained =
+        matches!(failure.reason, Reason::HostUnreachable | Reason::ConnectionLost | Reason::CertificateUntrusted);
     let Some((host, port)) = origin.address.clone().filter(|_| unexplained) else { return failure };
     let uri = &origin.uri;
-    let certificate = origin.certificate;
+    let must_be_trusted = origin.certificate;
     let connected = within("source-diagnosis", DIAGNOSIS_TIMEOUT, move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map_err(|_| Connection::UnknownName)?;
         let mut result = Err(Connection::UnknownName);
@@ -222,10 +220,8 @@ pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
                 break;
             }
         }
-        result.map(|connection| match certificate {
-            true => certificate::shake_hands(&host, connection),
-            false => Handshake::Fine,
-        })
+        let connection = result?;
+        Ok(if must_be_trusted { certificate::shake_hands(&host, connection) } else { Handshake::Fine })
     });
     let sentence = match connected {
         Some(Err(Connection::UnknownName)) => {

@@ -208,9 +208,9 @@ fn conditions(
     let (reason, message) = &waits(facts);
     let bound = status.assignment.as_ref().map(|assignment| format!("bound to pod {}", assignment.pod));
     // What is missing, and what to raise, is not the same once some of it was raised.
-    let no = |reason, message| match reason == PendingReason::InsufficientCapacity.as_str() {
-        true => Says::no(reason, message).in_words(),
-        false => Says::no(reason, message),
+    let no = |reason, message| {
+        let says = Says::no(reason, message);
+        if reason == PendingReason::InsufficientCapacity.as_str() { says.in_words() } else { says }
     };
     match &bound {
         Some(bound) => conditions.set("Assigned", &Says::yes("Bound", bound)),

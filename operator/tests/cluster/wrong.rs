@@ -20,6 +20,9 @@ use crate::scene::{Scene, eventually, version};
 /// The password in the documents.
 const PASSWORD: &str = "swordfish";
 
+/// What is said of every custom resource with an error beside.
+const UNCHECKED: &str = "some validation rules were not checked";
+
 /// How many kinds of mistakes there are at the least.
 const KINDS: usize = 140;
 
@@ -57,8 +60,6 @@ fn give(scene: &Scene, arguments: &[&str], document: &str) -> Option<String> {
     kubectl.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
     let Output { status, stderr, .. } = kubectl.wait_with_output().unwrap();
     let words = String::from_utf8(stderr).unwrap();
-    // What kubectl says of every CustomResource with an error.
-    const UNCHECKED: &str = "some validation rules were not checked";
     let words: Vec<&str> = words.lines().filter(|line| !line.contains(UNCHECKED)).collect();
     (!status.success()).then(|| words.join("\n"))
 }
