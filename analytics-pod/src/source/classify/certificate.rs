@@ -1,6 +1,6 @@
 //! Why TLS does not come about with a server that can be connected to. GStreamer's clients tell it from no other failure.
 
-use std::{error::Error, net::TcpStream, sync::Arc, time::Duration};
+use std::{net::TcpStream, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -24,7 +24,8 @@ pub(super) fn shake_hands(host: &str, mut connection: TcpStream) -> Handshake {
     let Some(mut client) = client(host) else { return Handshake::Fine };
     let timeouts = connection.set_read_timeout(Some(TIMEOUT)).and(connection.set_write_timeout(Some(TIMEOUT)));
     let Err(error) = timeouts.and_then(|()| client.complete_io(&mut connection)) else { return Handshake::Fine };
-    match error.get_ref().and_then(|error: &(dyn Error + Send + Sync)| error.downcast_ref::<rustls::Error>()) {
+    let error = error.into_inner().and_then(|error| error.downcast::<rustls::Error>().ok());
+    match error.as_deref() {
         Some(rustls::Error::InvalidCertificate(why)) => Handshake::Untrusted(why.to_string()),
         Some(rustls::Error::InvalidMessage(_)) => Handshake::NoTls,
         _ => Handshake::Fine,
