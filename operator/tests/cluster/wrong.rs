@@ -26,6 +26,46 @@ const UNCHECKED: &str = "some validation rules were not checked";
 /// How many kinds of mistakes there are at the least.
 const KINDS: usize = 140;
 
+/// What changes good objects for the worse.
+const EDITS: [(&str, &[&str]); 8] = [
+    ("more pods by kubectl scale than are allowed", &["scale", "dm/people", "--replicas=9"]),
+    (
+        "an edit that puts a password in",
+        &["patch", "vsrc/gate", "--type=merge", "-p", r#"{"spec":{"uri":"rtsp://admin:swordfish@camera.example/1"}}"#],
+    ),
+    (
+        "an edit that makes waits contradict each other",
+        &["patch", "vsrc/gate", "--type=merge", "-p", r#"{"spec":{"recovery":{"maxBackoff":"100ms"}}}"#],
+    ),
+    (
+        "an edit that takes the model away",
+        &["patch", "vsrc/gate", "--type=merge", "-p", r#"{"spec":{"modelRef":null}}"#],
+    ),
+    (
+        "an edit with two sources",
+        &["patch", "dm/people", "--type=merge", "-p", r#"{"spec":{"source":{"file":"/models/a.onnx"}}}"#],
+    ),
+    (
+        "an epoch that goes back",
+        &["patch", "vsrc/gate", "--subresource=status", "--type=merge", "-p", r#"{"status":{"epoch":1}}"#],
+    ),
+    (
+        "an epoch for two pods",
+        &[
+            "patch",
+            "vsrc/gate",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            r#"{"status":{"assignment":{"pod":"another"}}}"#,
+        ],
+    ),
+    (
+        "a status that is lost",
+        &["patch", "vsrc/gate", "--subresource=status", "--type=json", "-p", r#"[{"op":"remove","path":"/status"}]"#],
+    ),
+];
+
 /// A document and what it is about.
 struct Mistake {
     title: &'static str,
@@ -172,59 +212,7 @@ async fn wrong_objects_are_refused_or_told_and_good_ones_do_not_notice() {
         let words = tokio::task::block_in_place(|| give(&scene, &["create", "-f", "-"], mistake.body));
         findings.note(mistake.title, &words.unwrap_or_else(|| panic!("{} was taken", mistake.title)));
     }
-    // What changes good objects for the worse.
-    let patches: [(&str, &[&str]); 8] = [
-        ("more pods by kubectl scale than are allowed", &["scale", "dm/people", "--replicas=9"]),
-        (
-            "an edit that puts a password in",
-            &[
-                "patch",
-                "vsrc/gate",
-                "--type=merge",
-                "-p",
-                r#"{"spec":{"uri":"rtsp://admin:swordfish@camera.example/1"}}"#,
-            ],
-        ),
-        (
-            "an edit that makes waits contradict each other",
-            &["patch", "vsrc/gate", "--type=merge", "-p", r#"{"spec":{"recovery":{"maxBackoff":"100ms"}}}"#],
-        ),
-        (
-            "an edit that takes the model away",
-            &["patch", "vsrc/gate", "--type=merge", "-p", r#"{"spec":{"modelRef":null}}"#],
-        ),
-        (
-            "an edit with two sources",
-            &["patch", "dm/people", "--type=merge", "-p", r#"{"spec":{"source":{"file":"/models/a.onnx"}}}"#],
-        ),
-        (
-            "an epoch that goes back",
-            &["patch", "vsrc/gate", "--subresource=status", "--type=merge", "-p", r#"{"status":{"epoch":1}}"#],
-        ),
-        (
-            "an epoch for two pods",
-            &[
-                "patch",
-                "vsrc/gate",
-                "--subresource=status",
-                "--type=merge",
-                "-p",
-                r#"{"status":{"assignment":{"pod":"another"}}}"#,
-            ],
-        ),
-        (
-            "a status that is lost",
-            &[
-                "patch",
-                "vsrc/gate",
-                "--subresource=status",
-                "--type=json",
-                "-p",
-                r#"[{"op":"remove","path":"/status"}]"#,
-            ],
-        ),
-    ];
-    for (title, arguments) in patches {
+    for (title, arguments) in EDITS {
         let words = tokio::task::block_in_place(|| give(&scene, arguments, ""));
         findings.note(title, &words.unwrap_or_else(|| panic!("{title} was taken")));
     }
