@@ -50,7 +50,7 @@ pub fn spec_schema(kind: Kind) -> &'static Value {
 }
 
 fn custom(kind: &str) -> Value {
-    let definition = crds::definitions().into_iter().find(|definition| definition.spec.names.kind == kind);
+    let definition = crds::plain_definitions().into_iter().find(|definition| definition.spec.names.kind == kind);
     let version = definition.and_then(|definition| definition.spec.versions.into_iter().next());
     let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
     let spec = schema.and_then(|schema| serde_json::to_value(schema.properties?.get("spec")?).ok());

@@ -23,6 +23,6 @@ pub use fetch::{FetchOptions, FetchProgress, OnProgress, cache_folder, obtain};
 pub use file::ModelFile;
 pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, ModelInfo, Placement, Thresholds};
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};
-pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, runtime, use_library};
+pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, forgo_telemetry, runtime, use_library};
 pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session, stop_opening};
 pub use spec::{Device, ModelSource, ModelSpec, Precision, Preprocess};
