@@ -100,7 +100,9 @@ fn give(scene: &Scene, arguments: &[&str], document: &str) -> Option<String> {
     kubectl.stdin.take().unwrap().write_all(document.as_bytes()).unwrap();
     let Output { status, stderr, .. } = kubectl.wait_with_output().unwrap();
     let words = String::from_utf8(stderr).unwrap();
-    let words: Vec<&str> = words.lines().filter(|line| !line.contains(UNCHECKED)).collect();
+    let mut words: Vec<&str> = words.lines().filter(|line| !line.contains(UNCHECKED)).collect();
+    // The fields of one refusal come in any order.
+    words.sort_by_key(|line| line.starts_with("* ").then_some(*line));
     (!status.success()).then(|| words.join("\n"))
 }
 
