@@ -5,6 +5,7 @@
 //! in time is nobody's. What gets past that is fenced by the objects' resource versions and epochs.
 
 use std::{
+    convert::Infallible,
     mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,7 +18,7 @@ use kube::{
     Api, Client,
     runtime::{WatchStreamExt, watcher},
 };
-use kube_lease_manager::LeaseManagerBuilder;
+use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -33,6 +34,9 @@ const DURATION: u64 = 3;
 /// So many seconds before that it is renewed, which is once a second. An API server may take so long to answer, and the
 /// clocks of nodes may differ by so much.
 const GRACE: u64 = 2;
+
+/// The wait before an API server that did not answer is asked again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How long releasing the Lease may take at the end.
 const RELEASE: Duration = Duration::from_secs(3);
@@ -95,47 +99,47 @@ fn is_holder(lease: &LeaseSpec, identity: &str, now: Timestamp) -> bool {
 
 /// Keeps taking the Lease whenever it is free, and releases it at the end.
 async fn take(client: Client, namespace: String, name: String, identity: String, stop: CancellationToken) {
-    let mut warned = false;
-    loop {
-        let builder = LeaseManagerBuilder::new(client.clone(), name.clone())
+    let lease = format!("{namespace}/{name}");
+    let builder = || {
+        LeaseManagerBuilder::new(client.clone(), name.clone())
             .with_namespace(namespace.clone())
             .with_identity(identity.clone())
             .with_duration(DURATION)
-            .with_grace(GRACE);
-        let built = tokio::select! {
-            built = builder.build() => built,
-            () = stop.cancelled() => return,
-        };
-        let manager = match built {
-            Ok(manager) => manager,
-            Err(error) => {
-                if !warned {
-                    warned = true;
-                    warn!(lease = format!("{namespace}/{name}"), %error, "the Lease cannot be taken; it is tried again");
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => continue,
-                    () = stop.cancelled() => return,
-                }
-            }
-        };
-        let (mut leads, task) = manager.watch().await;
+            .with_grace(GRACE)
+    };
+    let build = async {
+        let mut told = false;
         loop {
-            tokio::select! {
-                changed = leads.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    info!(leads = *leads.borrow_and_update(), "the Lease has changed hands");
-                }
-                () = stop.cancelled() => {
-                    drop(leads);
-                    if tokio::time::timeout(RELEASE, task).await.is_err() {
-                        warn!("the Lease could not be released; another replica takes over when it runs out");
-                    }
-                    return;
-                }
+            match builder().build().await {
+                Ok(manager) => return manager,
+                Err(error) => pause(&mut told, &lease, &error).await,
             }
         }
+    };
+    let Some(manager) = stop.run_until_cancelled(build).await else { return };
+    // Not the manager's own loop, which asks an API server that was away for a while only every 30 s.
+    let follow = async {
+        let mut told = false;
+        loop {
+            match manager.changed().await {
+                Ok(leads) => {
+                    told = false;
+                    info!(leads, "the Lease has changed hands");
+                }
+                Err(error) => pause(&mut told, &lease, &error).await,
+            }
+        }
+    };
+    let _: Option<Infallible> = stop.run_until_cancelled(follow).await;
+    if !matches!(tokio::time::timeout(RELEASE, manager.release()).await, Ok(Ok(()))) {
+        warn!("the Lease could not be released; another replica takes over when it runs out");
     }
+}
+
+/// Waits before the next attempt; of several that fail one after another only the first is told.
+async fn pause(told: &mut bool, lease: &str, error: &LeaseManagerError) {
+    if !mem::replace(told, true) {
+        warn!(lease, %error, "the Lease cannot be had or renewed; it is tried again");
+    }
+    tokio::time::sleep(RETRY).await;
 }
