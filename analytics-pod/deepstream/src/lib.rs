@@ -2,11 +2,12 @@
 //! that its elements leave on buffers.
 //!
 //! Nothing of DeepStream is needed to build this. The libraries are opened by name, and metadata are read by a table of
-//! offsets for each of the six layouts that versions 5.0 to 9.1 have ([`Layout`]). A crate of its own and without
-//! GStreamer, so that the reader can be tried under valgrind and Miri.
+//! offsets for each of the six layouts that versions 5.0 to 9.1 have ([`Layout`]). A crate of its own, so that the reader
+//! can be tried under valgrind without the rest of the pod.
 //!
 //! All `unsafe` code of the engine is here, in [`metadata`] and [`libraries`].
 
+pub mod installation;
 pub mod layout;
 pub mod libraries;
 pub mod metadata;
