@@ -5,12 +5,14 @@
 //! offsets for each of the six layouts that versions 5.0 to 9.1 have ([`Layout`]). A crate of its own, so that the reader
 //! can be tried under valgrind without the rest of the pod.
 //!
-//! All `unsafe` code of the engine is here, in [`metadata`] and [`libraries`].
+//! All `unsafe` code of the engine is here, in [`metadata`] and [`libraries`]; [`pipeline`] is what the rest is for.
 
 pub mod installation;
 pub mod layout;
 pub mod libraries;
 pub mod metadata;
+pub mod nvinfer;
+pub mod pipeline;
 pub mod version;
 
 pub use layout::{Epoch, Layout, LayoutError, PoolSizes};

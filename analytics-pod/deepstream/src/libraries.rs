@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gstreamer as gst;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-use crate::Version;
+use crate::{Batch, Epoch, Version};
 
 /// Where a package of DeepStream puts itself.
 pub const DEFAULT_FOLDER: &str = "/opt/nvidia/deepstream/deepstream";
@@ -95,6 +96,29 @@ pub fn version(folder: &Path) -> Option<VersionFound> {
     })
 }
 
+/// TensorRT's library, by the names of the versions that DeepStream has come with.
+const TENSORRT: [&str; 5] =
+    ["libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so.7", "libnvinfer.so.11", "libnvinfer.so"];
+
+/// TensorRT's version, where it is installed.
+#[must_use]
+pub fn tensorrt_version() -> Option<String> {
+    TENSORRT.into_iter().find_map(|name| {
+        let library = open(Path::new(""), name).ok()?;
+        // SAFETY: `getInferLibVersion` takes nothing and returns an integer in every version.
+        let number = unsafe { library.get::<unsafe extern "C" fn() -> i32>(b"getInferLibVersion\0").ok()?() };
+        // DeepStream uses it too.
+        std::mem::forget(library);
+        Some(tensorrt_number(number))
+    })
+}
+
+/// Up to 9 the number is 1000 × major + 100 × minor + patch, from 10 on 10,000 × major + 100 × minor + patch.
+fn tensorrt_number(number: i32) -> String {
+    let thousands = if number >= 100_000 { 10_000 } else { 1000 };
+    format!("{}.{}.{}", number / thousands, number % thousands / 100, number % 100)
+}
+
 /// The folder that holds DeepStream: `named`, else [`DEFAULT_FOLDER`].
 #[must_use]
 pub fn folder(named: Option<&OsStr>) -> PathBuf {
@@ -134,13 +158,44 @@ impl Libraries {
         Ok(Self { get_batch_meta })
     }
 
-    /// The address of the batch metadata of `buffer`; null where it has none.
-    ///
-    /// # Safety
-    /// `buffer` is a `GstBuffer` that is alive during the call, and GStreamer has been initialised.
-    #[must_use]
-    pub unsafe fn batch_meta(&self, buffer: *mut c_void) -> *const u8 {
-        // SAFETY: passed on to the caller.
-        unsafe { (self.get_batch_meta)(buffer) }.cast_const().cast()
+    /// Hands the batch metadata of `buffer` to `read`; `None` where it has none. To be called by the thread that the
+    /// buffer is passing through, with the layout of the version that these libraries are of.
+    pub(crate) fn with_batch<T>(
+        &self,
+        buffer: &gst::BufferRef,
+        epoch: Epoch,
+        read: impl FnOnce(Batch<'_>) -> T,
+    ) -> Option<T> {
+        // SAFETY: the buffer lives as long as its reference. The function only looks the metadata up. What it returns
+        // belongs to the buffer, and so lives while `read` runs: `Batch` cannot leave it. While a buffer passes through a
+        // pad, the thread that passes it is the one that may change its metadata, and that thread is here.
+        unsafe {
+            let address = (self.get_batch_meta)(buffer.as_ptr().cast_mut().cast()).cast_const().cast();
+            Batch::new(address, epoch.layout()).map(read)
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensorrt_writes_its_version_in_one_number() {
+        assert_eq!(tensorrt_number(7202), "7.2.2");
+        assert_eq!(tensorrt_number(8601), "8.6.1");
+        assert_eq!(tensorrt_number(100_300), "10.3.0");
+        assert_eq!(tensorrt_number(101_601), "10.16.1");
+    }
+
+    #[test]
+    fn a_library_that_is_not_there_is_named_with_what_to_do() {
+        let error = Libraries::open(Path::new("/nowhere")).map(drop).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(GST_META) && message.contains("VISION_DEEPSTREAM_FOLDER"), "{message}");
+        assert_eq!(version(Path::new("/nowhere")), None);
+        assert_eq!(folder(None), Path::new(DEFAULT_FOLDER));
+        assert_eq!(folder(Some(OsStr::new("/here"))), Path::new("/here"));
     }
 }
