@@ -63,7 +63,7 @@ pub const ELEMENTS: [DeepStreamElement; 10] = [
         name: "nvvideoconvert",
         plugin: "libgstnvvideoconvert.so",
         since: V5,
-        need: Need::Always,
+        need: Need::Optional,
         properties: &[],
         hint: GPU,
     },
