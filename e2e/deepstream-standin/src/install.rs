@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::version::Version;
+use crate::version::{Epoch, Version};
 
 /// The libraries that go into `lib`, by the name of their file.
 pub const LIBRARIES: [&str; 5] =
@@ -30,6 +30,15 @@ pub const PLUGINS: [(&str, (u32, u32)); 9] = [
 
 /// The tracker's low-level library; here a file that is only looked for.
 pub const TRACKER: &str = "libnvds_nvmultiobjecttracker.so";
+
+/// Headers for parsers of outputs, in `sources/includes`. The mark stands where 9.0 has one field more.
+const HEADERS: [(&str, &str); 2] = [
+    ("nvdsinfer.h", include_str!("../include/nvdsinfer.h")),
+    ("nvdsinfer_custom_impl.h", include_str!("../include/nvdsinfer_custom_impl.h")),
+];
+
+/// The mark in [`HEADERS`].
+const ROTATION: &str = "@ROTATION@\n";
 
 /// Why an installation cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +83,13 @@ pub fn install(root: &Path, version: Version, built: &Path) -> Result<(), Instal
     let tracker = library.join(TRACKER);
     if version.at_least(6, 0) {
         fs::write(&tracker, "").map_err(write(&tracker))?;
+    }
+    let includes = root.join("sources/includes");
+    fs::create_dir_all(&includes).map_err(write(&includes))?;
+    let rotation = if version.epoch() < Epoch::V9 { "" } else { "  float rotation_angle;\n" };
+    for (name, text) in HEADERS {
+        let header = includes.join(name);
+        fs::write(&header, text.replace(ROTATION, rotation)).map_err(write(&header))?;
     }
     let Version { major, minor, patch, preview } = version;
     let note = if preview { "Preview: DP\n" } else { "" };

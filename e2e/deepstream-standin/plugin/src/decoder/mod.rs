@@ -108,6 +108,8 @@ mod imp {
             let bin = self.obj();
             let upload = glib::Object::new::<Upload>();
             let templates = Self::pad_templates();
+            // A bin unlinks what it takes in, so pads come afterwards.
+            let mut added = bin.add(&upload).is_ok();
             let source = upload.static_pad("src").and_then(|pad| {
                 gst::GhostPad::builder_from_template_with_target(&templates[1], &pad)
                     .ok()
@@ -122,7 +124,7 @@ mod imp {
                     Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.chain(pad, buffer))
                 })
                 .build();
-            let added = bin.add(&upload).is_ok()
+            added = added
                 && bin.add_pad(&sink).is_ok()
                 && source.is_some_and(|source| bin.add_pad(&source).is_ok());
             debug_assert!(added, "a new bin takes pads and elements of names that it does not have");

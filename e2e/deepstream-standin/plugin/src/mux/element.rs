@@ -198,9 +198,11 @@ impl ElementImpl for StreamMux {
         // Nothing streams any more, so nothing can refuse.
         let _ = pad.set_active(false);
         let mut state = self.state();
-        state.sources.remove(&id);
-        // SAFETY: the function takes a number.
-        state.events.push_back(event(unsafe { (table().gst_nvevent_new_pad_deleted)(id) }));
+        // Of a source that never was downstream nothing is told.
+        if state.sources.remove(&id).is_some_and(|source| source.announced) {
+            // SAFETY: the function takes a number.
+            state.events.push_back(event(unsafe { (table().gst_nvevent_new_pad_deleted)(id) }));
+        }
         drop(state);
         self.changed.notify_all();
         let removed = self.obj().remove_pad(pad);
