@@ -14,6 +14,9 @@ use crate::Version;
 /// The first version whose clustering can be turned off (`cluster-mode=4`).
 const WITHOUT_CLUSTERING: Version = Version::new(6, 0);
 
+/// `NvBufSurfTransformInter_Bilinear`.
+const BILINEAR: u8 = 1;
+
 /// How a model's outputs are laid out. Each has a parser in the project's library for nvinfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputLayout {
@@ -218,7 +221,10 @@ pub fn configuration(inference: &Inference, version: Version) -> Result<String, 
     line("interval", &inference.interval);
     let (width, height) = (inference.width, inference.height);
     line("infer-dims", &format_args!("3;{height};{width}"));
-    line("network-input-order", &u8::from(inference.channels_last));
+    // The usual order is not said: the oldest versions do not know the key.
+    if inference.channels_last {
+        line("network-input-order", &1);
+    }
     line("model-color-format", &u8::from(inference.blue_first));
     line("net-scale-factor", &factor);
     if let Some([first, second, third]) = offsets {
@@ -233,6 +239,12 @@ pub fn configuration(inference: &Inference, version: Version) -> Result<String, 
     // The key is known since 6.0. Without it the padding is on the right and below, and boxes are mapped back by that.
     if version >= Version::new(6, 0) {
         line("symmetric-padding", &symmetric);
+    }
+    // The default takes the nearest pixel; detectors are trained on pictures that were scaled smoothly.
+    line("scaling-filter", &BILINEAR);
+    // Else a box that reaches over the lower edge is dropped as a whole.
+    if version >= Version::new(6, 0) {
+        line("crop-objects-to-roi-boundary", &1);
     }
     line("custom-lib-path", &path(&inference.parser_library)?);
     let function = inference.parser_function.as_deref().unwrap_or(inference.layout.function());

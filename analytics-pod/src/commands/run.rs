@@ -25,6 +25,7 @@ use super::{
     StopRequest, chaos,
     config::ConfigCommandError,
     declared::{Manifests, declare, reload},
+    engine::{self, EngineError},
     models::ModelArgumentError,
     tell,
 };
@@ -36,10 +37,7 @@ use crate::{
     },
     cli::RunArgs,
     config::{Config, Effective, Inputs, OutputTarget, Store},
-    engine::{
-        Engine as _,
-        native::{NativeEngine, NativeSettings, ThreadPolicy, available_cores},
-    },
+    engine::native::available_cores,
     model::{FetchOptions, OpenOptions, use_library},
     pod::{Pod, PodSettings},
     rotating_file::RotatingFile,
@@ -91,6 +89,9 @@ pub enum RunError {
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// No engine can be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// `--chaos` cannot be run.
     #[error("--chaos: {0}")]
     Chaos(#[from] chaos::ChaosError),
@@ -168,8 +169,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     let registry = Arc::new(registry);
     let hangups = hangups(&inputs)?;
     let store = Arc::new(store(inputs, effective, requested, &registry, level));
-    let threads = config.detector.workers.map_or_else(ThreadPolicy::detect, ThreadPolicy::with_workers);
-    let engine = Arc::new(NativeEngine::new(NativeSettings { threads })?);
+    let engine = engine::start(&config)?;
     let health = Arc::new(Health::default());
     let engine_name = engine.name();
     let models = OpenOptions {

@@ -14,25 +14,29 @@ use analytics_pod::{
         Attempt, AttemptEnd, AttemptEvent, DetectionSettings, Engine, InferredFrame,
         deepstream::{DeepStreamEngine, DeepStreamSettings},
     },
-    model::{Model, ModelSource, ModelSpec, OpenOptions},
+    model::{Model, ModelSource, ModelSpec, ONNXRUNTIME_VERSION, OpenOptions},
     observation::{SourceKey, StreamIdentity},
     source::{Input, Pacing, Transport},
     telemetry::{DropReason, StreamTelemetry},
 };
 use arc_swap::ArcSwap;
-use camera_simulator::{CameraConfig, Config, SceneConfig, Silent, export::Container};
+use camera_simulator::{CameraConfig, Config, Container, SceneConfig, Silent, export};
 use crossbeam_channel::{Receiver, unbounded};
 use deepstream::installation::Installation;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Far more than anything here takes.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Of pictures: twice the starter model's input, so that they fill it. nvinfer pads with black and the native engine with
+/// the grey that models are trained with, which nobody can choose.
+pub(crate) const SIZE: (u32, u32) = (832, 512);
 
 /// Where a child finds the installation that it plays.
 const ROOT: &str = "VISION_TEST_DEEPSTREAM";
 
 /// Every version that the stand-in plays, one or more for each layout.
-pub const VERSIONS: [&str; 13] =
+pub(crate) const VERSIONS: [&str; 13] =
     ["5.0-DP", "5.0", "5.1", "6.0", "6.1", "6.2", "6.3", "6.4", "7.0", "7.1", "8.0", "9.0", "9.1"];
 
 fn repository() -> PathBuf {
@@ -40,7 +44,7 @@ fn repository() -> PathBuf {
 }
 
 /// Runs the test `name` of this program in a process of its own for `version`; its output is told where it fails.
-pub fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
+pub(crate) fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
     let root = tempfile::tempdir().unwrap();
     let installed = Command::new(repository().join("e2e/deepstream-standin/install.sh"))
         .args([root.path().as_os_str(), version.as_ref()])
@@ -54,9 +58,13 @@ pub fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
         .status()
         .unwrap();
     assert!(built.success());
+    // The stand-in looks where it is told, the pod also where scripts/onnxruntime.sh puts it.
+    let runtime = format!(".cache/onnxruntime/{ONNXRUNTIME_VERSION}/libonnxruntime.so.{ONNXRUNTIME_VERSION}");
+    let runtime = env::var_os("VISION_ONNXRUNTIME").unwrap_or_else(|| repository().join(runtime).into_os_string());
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--include-ignored"])
         .env(ROOT, root.path())
+        .env("VISION_ONNXRUNTIME", runtime)
         .env("GST_REGISTRY", root.path().join("registry.bin"))
         .envs(more.iter().copied())
         .stdout(Stdio::piped())
@@ -82,37 +90,37 @@ pub fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
 }
 
 /// The folder that this process plays; `None` where it is not a child.
-pub fn root() -> Option<PathBuf> {
+pub(crate) fn root() -> Option<PathBuf> {
     env::var_os(ROOT).map(PathBuf::from)
 }
 
-pub fn installation(root: &Path) -> Installation {
+pub(crate) fn installation(root: &Path) -> Installation {
     Installation::look(root.to_owned(), vec!["NVIDIA Stand-in".to_owned()]).unwrap()
 }
 
-pub fn settings(root: &Path) -> DeepStreamSettings {
+pub(crate) fn settings(root: &Path) -> DeepStreamSettings {
     DeepStreamSettings {
         capacity: 4,
-        size: (640, 360),
+        size: SIZE,
         parsers: root.join("libvision-parsers.so"),
         ..DeepStreamSettings::new(root.join("cache"))
     }
 }
 
-pub fn engine(root: &Path) -> DeepStreamEngine {
+pub(crate) fn engine(root: &Path) -> DeepStreamEngine {
     DeepStreamEngine::new(&installation(root), settings(root)).unwrap()
 }
 
-pub fn starter() -> Arc<Model> {
+pub(crate) fn starter() -> Arc<Model> {
     let spec = ModelSpec::new("starter", ModelSource::Builtin("starter".to_owned()));
     Model::open(&spec, &OpenOptions::default()).unwrap()
 }
 
 /// A clip of a street, with B-frames and key frames in it.
-pub fn clip(folder: &Path, frames: u32, seed: u64) -> PathBuf {
+pub(crate) fn clip(folder: &Path, frames: u32, seed: u64) -> PathBuf {
     let scene = SceneConfig {
-        width: 640,
-        height: 360,
+        width: SIZE.0,
+        height: SIZE.1,
         fps: 15,
         frames: Some(frames),
         gop: Some(15),
@@ -121,10 +129,10 @@ pub fn clip(folder: &Path, frames: u32, seed: u64) -> PathBuf {
     };
     let camera = CameraConfig::of_scene(format!("street-{seed}"), scene);
     let config = Config { cache: Some(folder.join("clips")), ..Config::on_loopback(vec![camera]) };
-    camera_simulator::export::export(&config, folder, Container::Mp4, &Silent).unwrap().remove(0)
+    export(&config, folder, Container::Mp4, &Silent).unwrap().remove(0)
 }
 
-pub fn input(path: &Path, repeat: bool) -> Input {
+pub(crate) fn input(path: &Path, repeat: bool) -> Input {
     Input {
         uri: url::Url::from_file_path(path.canonicalize().unwrap()).unwrap(),
         credentials: None,
@@ -135,15 +143,15 @@ pub fn input(path: &Path, repeat: bool) -> Input {
 }
 
 /// An attempt under way.
-pub struct Playing {
-    pub frames: Receiver<InferredFrame>,
-    pub events: UnboundedReceiver<AttemptEvent>,
-    pub telemetry: Arc<StreamTelemetry>,
-    pub handle: Box<dyn analytics_pod::engine::RunningAttempt>,
+pub(crate) struct Playing {
+    pub(crate) frames: Receiver<InferredFrame>,
+    pub(crate) events: UnboundedReceiver<AttemptEvent>,
+    pub(crate) telemetry: Arc<StreamTelemetry>,
+    pub(crate) handle: Box<dyn analytics_pod::engine::RunningAttempt>,
 }
 
 impl Playing {
-    pub fn start(engine: &dyn Engine, name: &str, input: Input, pacing: Pacing, model: &Arc<Model>) -> Self {
+    pub(crate) fn start(engine: &dyn Engine, name: &str, input: Input, pacing: Pacing, model: &Arc<Model>) -> Self {
         let (sender, frames) = unbounded();
         let (events_sender, events) = unbounded_channel();
         let telemetry = Arc::new(StreamTelemetry::default());
@@ -163,7 +171,7 @@ impl Playing {
     }
 
     /// Everything to the end, and how it ended.
-    pub fn finish(mut self) -> (Vec<InferredFrame>, AttemptEnd, Arc<StreamTelemetry>) {
+    pub(crate) fn finish(mut self) -> (Vec<InferredFrame>, AttemptEnd, Arc<StreamTelemetry>) {
         let deadline = Instant::now() + PATIENCE;
         let mut frames = Vec::new();
         let end = loop {
@@ -181,12 +189,18 @@ impl Playing {
         (frames, end, self.telemetry)
     }
 
+    /// As [`Self::finish`], for a source that would play on.
+    pub(crate) fn stop(mut self) -> (Vec<InferredFrame>, AttemptEnd, Arc<StreamTelemetry>) {
+        self.handle.stop();
+        self.finish()
+    }
+
     /// The next frame.
-    pub fn next(&self) -> InferredFrame {
+    pub(crate) fn next(&self) -> InferredFrame {
         self.frames.recv_timeout(PATIENCE).unwrap()
     }
 }
 
-pub fn drops(telemetry: &StreamTelemetry) -> u64 {
+pub(crate) fn drops(telemetry: &StreamTelemetry) -> u64 {
     DropReason::ALL.into_iter().map(|reason| telemetry.dropped(reason)).sum()
 }

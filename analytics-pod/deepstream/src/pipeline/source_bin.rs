@@ -92,9 +92,7 @@ impl SourceBin {
         gst::Element::link_many(&elements).map_err(failed)?;
         let pad = |element: &gst::Element, name: &str| element.static_pad(name).ok_or(PipelineError::Build);
         watch_decoded(&pad(&queue, "sink")?, listener);
-        let source_pad = pad(&queue, "src")?;
-        stop_the_end(&source_pad, listener);
-        let output = gst::GhostPad::with_target(&source_pad).map_err(failed)?;
+        let output = output(&pad(&queue, "src")?, listener)?;
         bin.add_pad(&output).map_err(failed)?;
         Ok(Self { bin, input, output: output.upcast() })
     }
@@ -112,18 +110,23 @@ fn watch_decoded(pad: &gst::Pad, listener: &Arc<dyn SourceListener>) {
             side("width").zip(side("height"))
         };
         let wanted = listener.decoded(buffer.pts().map(gst::ClockTime::nseconds), &size);
-        if wanted { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+        // Handled and not dropped: the bindings let go of the buffer, and GStreamer would miss it.
+        if wanted { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
     });
 }
 
-/// Keeps the end of the stream from the mux.
-fn stop_the_end(pad: &gst::Pad, listener: &Arc<dyn SourceListener>) {
+/// The bin's pad, which keeps the end of the stream from the mux.
+fn output(target: &gst::Pad, listener: &Arc<dyn SourceListener>) -> Result<gst::GhostPad, PipelineError> {
     let listener = Arc::clone(listener);
-    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
-        Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
-            listener.drained();
-            gst::PadProbeReturn::Drop
-        }
-        _ => gst::PadProbeReturn::Ok,
-    });
+    let pad = gst::GhostPad::builder_with_target(target).map_err(|_| PipelineError::Build)?;
+    Ok(pad
+        .name("src")
+        .proxy_pad_event_function(move |pad, parent, event| {
+            if event.type_() == gst::EventType::Eos {
+                listener.drained();
+                return true;
+            }
+            gst::Pad::event_default(pad, parent, event)
+        })
+        .build())
 }

@@ -40,6 +40,8 @@ const HOPELESS_TIME: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(10);
 /// A picture that has waited for its metadata for this long waits for ever: the mux or nvinfer hangs.
 const STUCK: Duration = Duration::from_secs(5);
+/// A pipeline that fails this soon after a source has come fails again.
+const SOON: Duration = Duration::from_secs(10);
 /// What is kept of the stream since its last key frame.
 const KEPT_UNITS: usize = 600;
 const KEPT_BYTES: usize = 32 << 20;
@@ -259,6 +261,12 @@ impl<'a> Attempt<'a> {
             && place.pipeline.since_last_batch() >= STUCK
         {
             place.pipeline.give_up("no batch has come out of the mux and nvinfer, though pictures went in");
+        }
+        if let Some(failure) = place.pipeline.failure()
+            && (matches!(failure, PipelineError::Layout(_)) || place.since.elapsed() < SOON)
+        {
+            // Another pipeline would fare no better; the supervisor waits before it tries.
+            return Err(self.pipeline_failure(&failure));
         }
         let other_model = !Arc::ptr_eq(&place.model, &self.model.load());
         if other_model || place.pipeline.is_worn() {
