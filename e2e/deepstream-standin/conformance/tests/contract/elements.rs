@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, Told, file_source};
 
 fn inspect(version: &str, element: &str) -> Told {
-    Scene::new("9.1", "inspect", &[element]).env("VISION_STANDIN_DEEPSTREAM", version).play()
+    Scene::new("9.1", "inspect", &[element]).playing(version).play()
 }
 
 fn property(told: &Told, name: &str) -> Option<Value> {
@@ -25,6 +25,10 @@ fn every_element_is_shown_by_its_own_plugin() {
         ("nvinfer", "nvdsgst_infer"),
         ("nvurisrcbin", "nvdsgst_nvurisrcbin"),
         ("nvv4l2decoder", "nvvideo4linux2"),
+        ("nvtracker", "nvdsgst_tracker"),
+        ("nvdsosd", "nvdsgst_osd"),
+        ("nvvideoconvert", "nvvideoconvert"),
+        ("nvjpegenc", "nvjpeg"),
     ] {
         let told = Scene::new("7.1", "inspect", &[element]).play();
         assert_eq!(*told.one("plugin"), json!(plugin));
@@ -41,6 +45,10 @@ fn properties_come_and_go_with_versions() {
         ("nvinfer", "input-tensor-meta", "5.1", "6.0"),
         ("nvinfer", "crop-objects-to-roi-boundary", "6.1", "6.2"),
         ("nvinfer", "strongly-typed", "8.0", "9.0"),
+        ("nvtracker", "tracking-id-reset-mode", "5.0", "5.1"),
+        ("nvtracker", "user-meta-pool-size", "6.2", "6.3"),
+        ("nvtracker", "operate-on-class-ids", "9.0", "9.1"),
+        ("nvdsosd", "blur-bbox", "7.1", "8.0"),
         ("nvurisrcbin", "rtsp-reconnect-attempts", "7.1", "8.0"),
         ("nvurisrcbin", "simulate-fps-interval-ms", "9.0", "9.1"),
     ] {
@@ -75,7 +83,7 @@ fn tcp_is_number_4_in_every_version_of_nvurisrcbin() {
     assert_eq!(protocol("9.1")["default"], json!({ "nick": "rtp-multi", "value": 7 }));
     for version in ["6.2", "9.1"] {
         let description = "nvurisrcbin name=source select-rtp-protocol=4 uri=rtsp://127.0.0.1:9/ ! fakesink name=sink";
-        let told = Scene::new("9.1", "launch", &[description]).env("VISION_STANDIN_DEEPSTREAM", version).play();
+        let told = Scene::new("9.1", "launch", &[description]).playing(version).play();
         assert!(!told.error().contains("select-rtp-protocol"), "{told:?}");
     }
 }

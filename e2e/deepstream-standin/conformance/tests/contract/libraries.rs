@@ -21,9 +21,9 @@ fn the_libraries_tell_the_version_and_sizes_of_their_epoch() {
         ("9.1", [9, 1], [232, 552, 64, 7040, 48, 200]),
     ];
     for (version, number, sizes) in sizes {
-        let told = Scene::new("7.1", "version", &[]).env("VISION_STANDIN_DEEPSTREAM", version).play();
+        let told = Scene::new("7.1", "version", &[]).playing(version).play();
         assert_eq!(*told.one("version"), json!(number), "{version}");
-        let told = Scene::new("7.1", "pools", &[]).env("VISION_STANDIN_DEEPSTREAM", version).play();
+        let told = Scene::new("7.1", "pools", &[]).playing(version).play();
         assert_eq!(*told.one("sizes"), json!(sizes), "{version}");
     }
 }
@@ -41,7 +41,7 @@ fn the_version_file_tells_the_version_where_the_variable_does_not() {
 
 #[test]
 fn a_version_that_never_was_ends_the_process_with_one_line() {
-    let told = Scene::new("7.1", "version", &[]).env("VISION_STANDIN_DEEPSTREAM", "seven").play();
+    let told = Scene::new("7.1", "version", &[]).playing("seven").play();
     assert!(told.errors.contains("\"seven\" is no version of DeepStream"), "{told:?}");
     assert!(told.all("version").is_empty());
 }

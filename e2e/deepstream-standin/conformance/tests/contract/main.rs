@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod document;
+mod drawing;
 mod elements;
 mod inference;
 mod libraries;
 mod scene;
 mod streams;
+mod tracking;

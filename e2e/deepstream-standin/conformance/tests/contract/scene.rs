@@ -164,6 +164,7 @@ impl Drop for Playing {
 
 /// How a scene is played.
 pub(crate) struct Scene {
+    root: PathBuf,
     command: Command,
     patience: Duration,
 }
@@ -187,17 +188,24 @@ impl Scene {
             .env("VISION_DEEPSTREAM_FOLDER", root)
             .env("VISION_ONNXRUNTIME", runtime)
             .env("GST_PLUGIN_PATH", root.join("lib/gst-plugins"))
-            .env("GST_REGISTRY", root.join("registry.bin"))
+            .env("GST_REGISTRY", root.join(format!("registry-{version}.bin")))
             .env("GST_DEBUG", "1,nvinfer:2")
             .env("GST_DEBUG_NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Self { command, patience: PATIENCE }
+        Self { root: root.to_owned(), command, patience: PATIENCE }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Plays another version than the installation's. What GStreamer finds then is kept by itself.
+    pub(crate) fn playing(mut self, version: &str) -> Self {
+        let registry = self.root.join(format!("registry-{version}.bin"));
+        self.command.env("VISION_STANDIN_DEEPSTREAM", version).env("GST_REGISTRY", registry);
         self
     }
 

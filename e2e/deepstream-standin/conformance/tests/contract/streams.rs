@@ -135,7 +135,7 @@ fn the_end_of_one_source_is_told_and_ends_nothing_else() {
 fn two_live() -> String {
     let source = |name: &str, pad: u32| {
         format!(
-            "videotestsrc name={name} is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
+            "videotestsrc name={name} is-live=true ! video/x-raw,format=I420,width=320,height=180,framerate=30/1 \
              ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse ! nvv4l2decoder \
              ! mux.sink_{pad}"
         )
@@ -177,7 +177,11 @@ fn releases_in_order_hang_where_it_is_asked_for() {
 
 #[test]
 fn a_pipeline_is_used_again_up_to_7_1_and_a_fatal_error_from_8_0_on() {
-    let description = format!("{} {}", mux("batch-size=1 width=640 height=360"), file_source("a", 0));
+    let description = format!(
+        "{} videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=320,height=180 ! x264enc tune=zerolatency \
+         ! h264parse ! nvv4l2decoder ! mux.sink_0",
+        mux("batch-size=1 width=320 height=180")
+    );
     for (version, second) in [("6.2", "eos"), ("7.1", "eos")] {
         let told = Scene::new(version, "reuse", &[&description]).play();
         assert_eq!((told.one("first"), told.one("second")), (&json!("eos"), &json!(second)), "{version}");
