@@ -85,7 +85,9 @@ impl Pipeline {
                 gst::MessageView::Error(error) => {
                     return End::Error(format!("{} ({})", error.error(), error.debug().unwrap_or_default()));
                 }
-                gst::MessageView::Warning(warning) => say("warning", json!(warning.error().to_string())),
+                gst::MessageView::Warning(warning) => {
+                    say("warning", json!(format!("{} ({})", warning.error(), warning.debug().unwrap_or_default())));
+                }
                 gst::MessageView::Element(element)
                     if element.structure().is_some_and(|structure| structure.name() == "stream-eos") =>
                 {

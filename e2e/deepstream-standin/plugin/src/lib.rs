@@ -2,12 +2,16 @@
 //! the name of each plugin, and each link shows only that plugin's elements.
 
 mod config;
+mod convert;
 mod decoder;
 mod infer;
+mod jpeg;
 mod mux;
 mod nvmm;
+mod osd;
 mod picture;
 mod plugins;
 mod properties;
 mod runtime;
+mod tracker;
 mod uri_source;

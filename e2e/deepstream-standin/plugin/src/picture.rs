@@ -1,6 +1,6 @@
 //! Pictures in the processor's memory: planes, scaling, and colours.
 
-use deepstream_standin::layout::color_format;
+use deepstream_standin::layout::{SurfaceParamsHead, color_format};
 
 /// How pixels lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +44,6 @@ impl Format {
         };
         shapes.iter().map(plane).collect()
     }
-
-    /// By a name of GStreamer's.
-    pub(crate) fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "NV12" => Some(Self::Nv12),
-            "I420" => Some(Self::I420),
-            "RGBA" => Some(Self::Rgba),
-            _ => None,
-        }
-    }
 }
 
 /// A picture of its own.
@@ -87,6 +77,7 @@ impl Picture {
         picture
     }
 
+    /// The same for whoever only reads.
     pub(crate) fn view(&self) -> View<'_> {
         let planes = self.planes.iter().map(|plane| (*plane, &self.data[plane.offset..])).collect();
         View { format: self.format, color: self.color, width: self.width, height: self.height, planes }
@@ -251,6 +242,68 @@ pub(crate) fn scale_to_rgb(from: &View<'_>, source: Area, to: &mut [u8], pitch: 
                 }
             };
             pixel.copy_from_slice(&rgb);
+        }
+    }
+}
+
+/// A surface that is drawn into.
+#[derive(Debug)]
+pub(crate) struct Canvas<'a> {
+    format: Format,
+    width: usize,
+    height: usize,
+    planes: Vec<Plane>,
+    data: &'a mut [u8],
+}
+
+impl<'a> Canvas<'a> {
+    /// # Safety
+    /// The surface must be as it says, and nothing else may use its picture for `'a`.
+    pub(crate) unsafe fn new(surface: &'a mut SurfaceParamsHead) -> Self {
+        let (width, height) = (surface.width as usize, surface.height as usize);
+        let format = match surface.color_format {
+            color_format::RGBA => Format::Rgba,
+            color_format::YUV420 => Format::I420,
+            _ => Format::Nv12,
+        };
+        // SAFETY: as the caller warrants.
+        let data = unsafe { std::slice::from_raw_parts_mut(surface.data.cast(), surface.data_size as usize) };
+        Self { format, width, height, planes: format.planes(width, height), data }
+    }
+
+    /// Draws the border of an area, so many pixels wide, inside it.
+    pub(crate) fn frame(&mut self, area: Area, border: usize, color: [f64; 4]) {
+        let (right, bottom) = ((area.left + area.width).min(self.width), (area.top + area.height).min(self.height));
+        for y in area.top..bottom {
+            for x in area.left..right {
+                let inner = x >= area.left + border
+                    && x + border < right
+                    && y >= area.top + border
+                    && y + border < bottom;
+                if !inner {
+                    self.pixel(x, y, color);
+                }
+            }
+        }
+    }
+
+    fn pixel(&mut self, x: usize, y: usize, [red, green, blue, _]: [f64; 4]) {
+        let byte = |value: f64| (value.clamp(0.0, 1.0) * 255.0) as u8;
+        let plane = self.planes[0];
+        if self.format == Format::Rgba {
+            let begin = plane.offset + y * plane.pitch + 4 * x;
+            self.data[begin..begin + 4].copy_from_slice(&[byte(red), byte(green), byte(blue), 255]);
+            return;
+        }
+        // BT.601, limited range.
+        let luma = 0.299 * red + 0.587 * green + 0.114 * blue;
+        self.data[plane.offset + y * plane.pitch + x] = (16.0 + 219.0 * luma) as u8;
+        let chroma = [(blue - luma) / 1.772, (red - luma) / 1.402].map(|value| (128.0 + 224.0 * value) as u8);
+        for (index, value) in chroma.into_iter().enumerate() {
+            let (plane, channel) =
+                if self.format == Format::Nv12 { (self.planes[1], index) } else { (self.planes[1 + index], 0) };
+            let step = plane.bytes_per_pixel;
+            self.data[plane.offset + (y / 2) * plane.pitch + (x / 2) * step + channel] = value;
         }
     }
 }

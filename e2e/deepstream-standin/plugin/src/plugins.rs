@@ -8,7 +8,7 @@ use std::{
 use deepstream_standin::version::{LAYOUT_VARIABLE, VERSION_VARIABLE, current};
 use gstreamer::{ffi as gst_ffi, glib, glib::translate::*};
 
-use crate::{decoder, infer, mux, runtime, uri_source};
+use crate::{convert, decoder, infer, jpeg, mux, osd, runtime, tracker, uri_source};
 
 type Register = fn(&gstreamer::Plugin) -> Result<(), glib::BoolError>;
 
@@ -75,6 +75,14 @@ plugins! {
         infer::register;
     gst_plugin_nvdsgst_nvurisrcbin_get_desc c"nvdsgst_nvurisrcbin" c"NVIDIA DeepStream nvurisrcbin plugin"
         uri_source::register;
+    gst_plugin_nvdsgst_tracker_get_desc c"nvdsgst_tracker" c"Gstreamer plugin for multi-object tracking"
+        tracker::register;
+    gst_plugin_nvdsgst_osd_get_desc c"nvdsgst_osd" c"NVIDIA OSD plugin"
+        osd::register;
+    gst_plugin_nvvideoconvert_get_desc c"nvvideoconvert" c"video Colorspace conversion & scaler"
+        convert::register;
+    gst_plugin_nvjpeg_get_desc c"nvjpeg" c"jpeg plugin library"
+        jpeg::register;
     gst_plugin_nvvideo4linux2_get_desc c"nvvideo4linux2" c"Nvidia elements for Video 4 Linux"
         decoder::register;
 }

@@ -2,7 +2,7 @@
 //! them a plugin cannot be loaded.
 
 use std::{
-    ffi::{c_char, c_int, c_uint, c_void},
+    ffi::{c_char, c_uint, c_void},
     path::PathBuf,
     sync::OnceLock,
 };
@@ -75,12 +75,12 @@ table! {
         gst_nvevent_new_pad_added: unsafe extern "C" fn(c_uint) -> *mut GstEvent,
         gst_nvevent_new_pad_deleted: unsafe extern "C" fn(c_uint) -> *mut GstEvent,
         gst_nvevent_new_stream_eos: unsafe extern "C" fn(c_uint) -> *mut GstEvent,
-        gst_nvevent_new_stream_reset: unsafe extern "C" fn(c_uint) -> *mut GstEvent,
         gst_nvevent_new_stream_start: unsafe extern "C" fn(c_uint, *mut c_char) -> *mut GstEvent,
         gst_nvevent_parse_pad_added: unsafe extern "C" fn(*mut GstEvent, *mut c_uint),
         gst_nvevent_parse_pad_deleted: unsafe extern "C" fn(*mut GstEvent, *mut c_uint),
+        gst_nvevent_parse_stream_eos: unsafe extern "C" fn(*mut GstEvent, *mut c_uint),
+        gst_nvevent_parse_stream_reset: unsafe extern "C" fn(*mut GstEvent, *mut c_uint),
         gst_nvmessage_new_stream_eos: unsafe extern "C" fn(*mut GstObject, c_uint) -> *mut GstMessage,
-        gst_nvmessage_is_stream_eos: unsafe extern "C" fn(*mut GstMessage) -> c_int,
     }
 }
 
@@ -110,12 +110,31 @@ pub(crate) fn event_number(event: &gstreamer::EventRef) -> u32 {
     (unsafe { (*event.as_ptr()).type_ } as u32) >> NUMBER_SHIFT
 }
 
+/// The source that one of DeepStream's events is about.
+pub(crate) fn source_of(event: &gstreamer::EventRef) -> u32 {
+    let table = table();
+    let parse = match event_number(event) {
+        event::PAD_DELETED => table.gst_nvevent_parse_pad_deleted,
+        event::STREAM_EOS => table.gst_nvevent_parse_stream_eos,
+        event::STREAM_RESET => table.gst_nvevent_parse_stream_reset,
+        _ => table.gst_nvevent_parse_pad_added,
+    };
+    let mut source = 0;
+    // SAFETY: an event, and where to write to; one of another kind leaves the number alone.
+    unsafe { parse(event.as_mut_ptr(), &raw mut source) };
+    source
+}
+
 /// DeepStream's events, by the numbers of their types.
 pub(crate) mod event {
     /// A source was added to a batch.
     pub(crate) const PAD_ADDED: u32 = 400;
     /// A source is gone.
     pub(crate) const PAD_DELETED: u32 = 401;
+    /// A source has ended.
+    pub(crate) const STREAM_EOS: u32 = 402;
+    /// A source has begun anew.
+    pub(crate) const STREAM_RESET: u32 = 404;
     /// The inference interval changes.
     pub(crate) const INFER_INTERVAL: u32 = 407;
     /// The decoder's interval changes.

@@ -29,7 +29,7 @@ use crate::{
     nvmm::{self, Mapped},
     picture::{Area, Filter, View, scale_to_rgb},
     properties::{Store, boolean, choice, int, pointer, text, uint},
-    runtime::{event, event_number, table},
+    runtime::{event, event_number, source_of, table},
 };
 
 /// What the real element begins with.
@@ -197,10 +197,10 @@ impl BaseTransformImpl for Infer {
         if let Some(running) = &mut *self.running() {
             match event_number(&event) {
                 event::PAD_ADDED => {
-                    running.sources.insert(source_of(&event, table().gst_nvevent_parse_pad_added));
+                    running.sources.insert(source_of(&event));
                 }
                 event::PAD_DELETED => {
-                    running.sources.remove(&source_of(&event, table().gst_nvevent_parse_pad_deleted));
+                    running.sources.remove(&source_of(&event));
                 }
                 event::INFER_INTERVAL if current().at_least(6, 2) => {
                     if let Some(Ok(interval)) = event.structure().map(|structure| structure.get::<u32>("interval")) {
@@ -232,6 +232,7 @@ impl BaseTransformImpl for Infer {
     }
 }
 
+<<<<<<< HEAD
 /// The source that an event of the helper library is about.
 fn source_of(event: &gst::Event, parse: unsafe extern "C" fn(*mut gst::ffi::GstEvent, *mut std::ffi::c_uint)) -> u32 {
     let mut source = 0;
@@ -240,6 +241,8 @@ fn source_of(event: &gst::Event, parse: unsafe extern "C" fn(*mut gst::ffi::GstE
     source
 }
 
+=======
+>>>>>>> 53bd55a0e0e23384ca2778369b777f264981f2f9
 /// Labels by class: one a line, of which what stands before a semicolon counts.
 fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
     let text = fs::read_to_string(path).map_err(|error| {

@@ -484,7 +484,7 @@ impl StreamMux {
             .field("batch-size", settings.batch_size as i32)
             .field("num-surfaces-per-frame", 1)
             .build();
-        let id = self.source.create_stream_id(&*self.obj(), Some("batches"));
+        let id = format!("nvstreammux/{}", self.obj().name());
         self.source.push_event(gst::event::StreamStart::new(&id));
         self.source.push_event(gst::event::Caps::new(&caps));
         self.source.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
