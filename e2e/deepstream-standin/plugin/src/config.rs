@@ -414,7 +414,10 @@ fn properties(file: &File<'_>, known: &dyn Fn(&str) -> bool) -> Result<Config, C
         let list = file.keys.integer_list(PROPERTY, "infer-dims")?;
         let sizes: Vec<u32> = list.iter().filter_map(|size| u32::try_from(*size).ok()).collect();
         let sizes = <[u32; 3]>::try_from(sizes).map_err(|list| {
-            ConfigError(format!("Error. 'infer-dims' array length is {}. Should be 3 as [c;h;w] order.", list.len()))
+            ConfigError(format!(
+                "Error. 'infer-dims' array length is {}. Should be 3 as [c;h;w] order.",
+                list.len()
+            ))
         })?;
         Some(sizes)
     } else {

@@ -69,9 +69,7 @@ impl Picture {
     /// A black one: luma 0, chroma in the middle.
     pub(crate) fn black(format: Format, color: i32, width: usize, height: usize) -> Self {
         let mut picture = Self::new(format, color, width, height);
-        if format != Format::Rgba
-            && let Some(chroma) = picture.planes.get(1).map(|plane| plane.offset)
-        {
+        if format != Format::Rgba && let Some(chroma) = picture.planes.get(1).map(|plane| plane.offset) {
             picture.data[chroma..].fill(128);
         }
         picture
@@ -198,7 +196,8 @@ impl Matrix {
             _ => (0.299, 0.114),
         };
         let full = matches!(color, color_format::NV12_ER | color_format::NV12_709_ER);
-        let (luma_offset, luma, chroma) = if full { (0.0, 1.0, 1.0) } else { (16.0, 255.0 / 219.0, 255.0 / 224.0) };
+        let (luma_offset, luma, chroma) =
+            if full { (0.0, 1.0, 1.0) } else { (16.0, 255.0 / 219.0, 255.0 / 224.0) };
         let kg = 1.0 - kr - kb;
         let (red, blue) = (2.0 * (1.0 - kr) * chroma, 2.0 * (1.0 - kb) * chroma);
         Self { luma_offset, luma, red, green: (blue * kb / kg, red * kr / kg), blue }
@@ -213,7 +212,14 @@ impl Matrix {
 }
 
 /// Scales `source` of `from` into `area` of a picture of red, green and blue bytes, `pitch` bytes a row.
-pub(crate) fn scale_to_rgb(from: &View<'_>, source: Area, to: &mut [u8], pitch: usize, area: Area, filter: Filter) {
+pub(crate) fn scale_to_rgb(
+    from: &View<'_>,
+    source: Area,
+    to: &mut [u8],
+    pitch: usize,
+    area: Area,
+    filter: Filter,
+) {
     let shift = |taps: Vec<Tap>, by: usize| -> Vec<Tap> {
         taps.into_iter().map(|tap| Tap { first: tap.first + by, second: tap.second + by, ..tap }).collect()
     };
@@ -227,7 +233,9 @@ pub(crate) fn scale_to_rgb(from: &View<'_>, source: Area, to: &mut [u8], pitch: 
         for (x, pixel) in to[begin..begin + area.width * 3].chunks_exact_mut(3).enumerate() {
             let (plane, bytes) = from.planes[0];
             let rgb = match from.format {
-                Format::Rgba => std::array::from_fn(|channel| sample(bytes, plane, channel, columns[x], rows[y]) as u8),
+                Format::Rgba => {
+                    std::array::from_fn(|channel| sample(bytes, plane, channel, columns[x], rows[y]) as u8)
+                }
                 Format::Nv12 | Format::I420 => {
                     let luma = sample(bytes, plane, 0, columns[x], rows[y]);
                     let (chroma, bytes) = from.planes[1];

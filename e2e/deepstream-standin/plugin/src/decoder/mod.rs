@@ -111,9 +111,7 @@ mod imp {
             // A bin unlinks what it takes in, so pads come afterwards.
             let mut added = bin.add(&upload).is_ok();
             let source = upload.static_pad("src").and_then(|pad| {
-                gst::GhostPad::builder_from_template_with_target(&templates[1], &pad)
-                    .ok()
-                    .map(|pad| pad.name("src").build())
+                gst::GhostPad::builder_from_template_with_target(&templates[1], &pad).ok().map(|pad| pad.name("src").build())
             });
             let sink = gst::GhostPad::builder_from_template(&templates[0])
                 .name("sink")
@@ -156,8 +154,7 @@ mod imp {
                     .structure(stream("video/x-h264"))
                     .structure(stream("video/x-h265"))
                     .build();
-                let source =
-                    gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
+                let source = gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
                 [("sink", gst::PadDirection::Sink, sink), ("src", gst::PadDirection::Src, source)]
                     .into_iter()
                     .filter_map(|(name, direction, caps)| {

@@ -232,17 +232,6 @@ impl BaseTransformImpl for Infer {
     }
 }
 
-<<<<<<< HEAD
-/// The source that an event of the helper library is about.
-fn source_of(event: &gst::Event, parse: unsafe extern "C" fn(*mut gst::ffi::GstEvent, *mut std::ffi::c_uint)) -> u32 {
-    let mut source = 0;
-    // SAFETY: an event of this kind, and where to write to.
-    unsafe { parse(event.as_mut_ptr(), &raw mut source) };
-    source
-}
-
-=======
->>>>>>> 53bd55a0e0e23384ca2778369b777f264981f2f9
 /// Labels by class: one a line, of which what stands before a semicolon counts.
 fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
     let text = fs::read_to_string(path).map_err(|error| {
@@ -265,12 +254,13 @@ impl Infer {
     fn prepare(&self) -> Result<Running, gst::ErrorMessage> {
         let element = self.obj();
         let path: Option<String> = self.store.typed(&*element, "config-file-path");
-        let path = path
-            .filter(|path| !path.is_empty())
-            .ok_or_else(|| gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"]))?;
+        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| {
+            gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"])
+        })?;
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Read { config, complaints } =
-            read.unwrap_or_else(|| config::read(Path::new(&path), current())).map_err(|error| {
+        let Read { config, complaints } = read
+            .unwrap_or_else(|| config::read(Path::new(&path), current()))
+            .map_err(|error| {
                 gst::error_msg!(
                     gst::LibraryError::Settings,
                     ["Configuration file parsing failed. Config file path: {path}: {error}"]
@@ -348,8 +338,7 @@ impl Infer {
         }
         let mapped = Mapped::new(buffer).ok_or_else(|| failed("the buffer holds no NVMM surfaces".to_owned()))?;
         let head = mapped.head();
-        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id
-        {
+        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id {
             return Err(gst::error_msg!(
                 gst::ResourceError::Failed,
                 [

@@ -1,10 +1,16 @@
 //! Parsers of outputs in libraries of users: C++ functions, called with `std::vector`s laid out by hand as `libstdc++`
 //! lays them out.
 
-use std::{ffi::c_void, path::Path, ptr, slice};
+use std::{
+    ffi::c_void,
+    path::Path,
+    ptr, slice,
+};
 
 use deepstream_standin::{
-    layout::{CppVector, Dims, LayerInfo, NetworkInfo, ObjectInfo24, ObjectInfo28, ParseParameters, object_info_size},
+    layout::{
+        CppVector, Dims, LayerInfo, NetworkInfo, ObjectInfo24, ObjectInfo28, ParseParameters, object_info_size,
+    },
     version::{Epoch, epoch},
 };
 use libloading::Library;
@@ -13,8 +19,12 @@ use super::{backend::Output, detections::Detection};
 use crate::config::Class;
 
 /// `NvDsInferParseCustomFunc`. References are pointers.
-type ParseFunction =
-    unsafe extern "C" fn(*const CppVector, *const NetworkInfo, *const ParseParameters, *mut CppVector) -> bool;
+type ParseFunction = unsafe extern "C" fn(
+    *const CppVector,
+    *const NetworkInfo,
+    *const ParseParameters,
+    *mut CppVector,
+) -> bool;
 
 /// A parser, with the library that it is in.
 #[derive(Debug)]
@@ -65,7 +75,9 @@ impl Parser {
         let library = load(path)?;
         // SAFETY: the function has this type by DeepStream's rules.
         let parse = *unsafe { library.get::<ParseFunction>(function) }.map_err(|_| {
-            format!("Detect-postprocessor failed to init resource because dlsym failed to get func {function} pointer")
+            format!(
+                "Detect-postprocessor failed to init resource because dlsym failed to get func {function} pointer"
+            )
         })?;
         // SAFETY: `operator delete(void*)`, which dlsym finds in what the library is linked to.
         let free = *unsafe { library.get::<unsafe extern "C" fn(*mut c_void)>("_ZdlPv") }
@@ -96,8 +108,9 @@ impl Parser {
         let mut found = CppVector { begin: ptr::null_mut(), end: ptr::null_mut(), capacity: ptr::null_mut() };
         // SAFETY: all arguments are laid out as the header says and live during the call. An empty vector is three null
         // pointers.
-        let parsed =
-            unsafe { (self.parse)(&raw const layer_vector, &raw const network, &raw const parameters, &raw mut found) };
+        let parsed = unsafe {
+            (self.parse)(&raw const layer_vector, &raw const network, &raw const parameters, &raw mut found)
+        };
         let bytes = found.end as usize - found.begin as usize;
         let read = if parsed { read(&found, bytes) } else { Err("the custom parser reports failure".to_owned()) };
         if !found.begin.is_null() {

@@ -177,7 +177,11 @@ impl ElementImpl for StreamMux {
         let pad = gst::Pad::builder_from_template(template)
             .name(format!("sink_{id}"))
             .chain_function(move |pad, parent, buffer| {
-                Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.chain(pad, id, buffer))
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |imp| imp.chain(pad, id, buffer),
+                )
             })
             .event_function(move |pad, parent, event| {
                 Self::catch_panic_pad_function(parent, || false, |imp| imp.sink_event(pad, id, event))
@@ -323,10 +327,8 @@ impl StreamMux {
             gst::element_imp_error!(
                 self,
                 gst::ResourceError::Failed,
-                [
-                    "nvstreammux of {} is used again after the end of its streams; the real one ends with SIGSEGV",
-                    current()
-                ]
+                ["nvstreammux of {} is used again after the end of its streams; the real one ends with SIGSEGV",
+                    current()]
             );
         }
         refused
