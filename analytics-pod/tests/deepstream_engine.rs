@@ -17,7 +17,7 @@ use std::{
 use analytics_pod::{
     engine::{
         AttemptEnd, Engine, InferredFrame,
-        deepstream::DeepStreamEngine,
+        deepstream::{DeepStreamEngine, DeepStreamSettings},
         native::{NativeEngine, NativeSettings},
     },
     model::Model,
@@ -25,7 +25,8 @@ use analytics_pod::{
     source::Pacing,
 };
 use deepstream::{
-    PATIENCE, Playing, SIZE, VERSIONS, clip, drops, engine, in_a_process, input, installation, root, settings, starter,
+    PATIENCE, Playing, SIZE, VERSIONS, build_parsers, clip, drops, engine, in_a_process, input, installation, root,
+    settings, starter,
 };
 
 const FRAMES: u32 = 60;
@@ -205,7 +206,7 @@ fn child_survives_a_dead_lock() {
 
 #[test]
 fn what_is_wrong_with_an_installation_is_one_sentence() {
-    in_a_process("child_refuses_what_it_cannot_read", "7.1", &[("VISION_STANDIN_LAYOUT", "9.0")]);
+    in_a_process("child_refuses_what_it_cannot_read", "7.1", &[("VISION_STANDIN_LAYOUT", "5.1")]);
 }
 
 #[test]
@@ -214,10 +215,13 @@ fn child_refuses_what_it_cannot_read() {
     let Some(root) = root() else { return };
     let path = clip(&root, FRAMES, 7);
     let engine = engine(&root);
-    // Libraries of 7.1 that lay their metadata out as 9.0 does.
+    // Libraries of 7.1 that lay their metadata out as 5.1 does.
     let (frames, end, _) = Playing::start(&engine, "street", input(&path, true), Pacing::Live, &starter()).finish();
     assert_eq!(frames.len(), 0);
-    assert!(matches!(&end, AttemptEnd::Failed(failure) if failure.message.contains("laid out as in 9.0")), "{end:?}");
+    assert!(
+        matches!(&end, AttemptEnd::Failed(failure) if failure.message.contains("laid out as in 5.0 and 5.1")),
+        "{end:?}"
+    );
 
     let mut elsewhere = settings(&root);
     elsewhere.parsers = root.join("nowhere.so");
@@ -225,6 +229,14 @@ fn child_refuses_what_it_cannot_read() {
     let blind = DeepStreamEngine::new(&installation(&root), elsewhere).unwrap();
     let (_, end, _) = Playing::start(&blind, "street", input(&path, false), Pacing::Lossless, &starter()).finish();
     assert!(matches!(&end, AttemptEnd::Failed(failure) if failure.message.contains("nowhere.so")), "{end:?}");
+
+    // The other generation's parsers.
+    let parsers = root.join("parsers-9.so");
+    build_parsers(&parsers, "9");
+    let mismatched = DeepStreamSettings { parsers, cache: root.join("third"), ..settings(&root) };
+    let mismatched = DeepStreamEngine::new(&installation(&root), mismatched).unwrap();
+    let (_, end, _) = Playing::start(&mismatched, "street", input(&path, false), Pacing::Lossless, &starter()).finish();
+    assert!(matches!(&end, AttemptEnd::Failed(failure) if failure.message.contains("28 bytes")), "{end:?}");
 
     let absent = installation(&root.join("nowhere"));
     let message = DeepStreamEngine::new(&absent, settings(&root)).map(drop).unwrap_err().to_string();

@@ -119,6 +119,19 @@ fn tensorrt_number(number: i32) -> String {
     format!("{}.{}.{}", number / thousands, number % thousands / 100, number % 100)
 }
 
+/// The size of an object that a parser library of this project fills, in bytes; `None` for another library, which does
+/// not tell.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn parser_object_size(path: &Path) -> Result<Option<usize>, String> {
+    // SAFETY: opening a library runs its initialisers; nvinfer is about to do the same with this file.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW) }.map_err(|error| describe(&error))?;
+    // SAFETY: only this project's library has the symbol, which takes nothing and returns an unsigned integer.
+    let size = unsafe { library.get::<unsafe extern "C" fn() -> u32>(b"VisionParseObjectSize\0").map(|size| size()) };
+    Ok(size.ok().map(|size| size as usize))
+}
+
 /// The folder that holds DeepStream: `named`, else [`DEFAULT_FOLDER`].
 #[must_use]
 pub fn folder(named: Option<&OsStr>) -> PathBuf {

@@ -43,6 +43,13 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Builds the parser library for DeepStream up to 8 (`8`) or from 9 on (`9`).
+pub(crate) fn build_parsers(path: &Path, generation: &str) {
+    let script = repository().join("analytics-pod/deepstream/parsers/build.sh");
+    let built = Command::new(script).args([path.as_os_str(), generation.as_ref()]).status().unwrap();
+    assert!(built.success());
+}
+
 /// Runs the test `name` of this program in a process of its own for `version`; its output is told where it fails.
 pub(crate) fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
     let root = tempfile::tempdir().unwrap();
@@ -53,11 +60,7 @@ pub(crate) fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
     assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
     let parsers = root.path().join("libvision-parsers.so");
     let generation = if version.starts_with('9') { "9" } else { "8" };
-    let built = Command::new(repository().join("analytics-pod/deepstream/parsers/build.sh"))
-        .args([parsers.as_os_str(), generation.as_ref()])
-        .status()
-        .unwrap();
-    assert!(built.success());
+    build_parsers(&parsers, generation);
     // The stand-in looks where it is told, the pod also where scripts/onnxruntime.sh puts it.
     let runtime = format!(".cache/onnxruntime/{ONNXRUNTIME_VERSION}/libonnxruntime.so.{ONNXRUNTIME_VERSION}");
     let runtime = env::var_os("VISION_ONNXRUNTIME").unwrap_or_else(|| repository().join(runtime).into_os_string());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use deepstream::{
-    Version,
+    Epoch, Version, libraries,
     nvinfer::{self, EngineKey, Inference, InferenceError, Normalization, OutputLayout},
 };
 
@@ -33,6 +33,8 @@ pub(super) enum WorkplaceError {
     ElementType { model: Arc<str> },
     #[error("the parser library for nvinfer is not at {}: build it with deepstream/parsers/build.sh, or name it in VISION_DEEPSTREAM_PARSERS", .path.display())]
     NoParsers { path: PathBuf },
+    #[error("{} cannot be used as a parser library: {reason}; build it in this image with deepstream/parsers/build.sh", .path.display())]
+    Parsers { path: PathBuf, reason: String },
 }
 
 /// What an engine depends on beside the model.
@@ -69,6 +71,7 @@ pub(super) fn prepare(
     if !parsers.exists() {
         return Err(WorkplaceError::NoParsers { path: parsers.to_owned() });
     }
+    check(parsers, version)?;
     let batch = if model.has_fixed_batch() { info.input.max_batch } else { info.input.max_batch.max(capacity) };
     let precision = match info.input.element_type {
         ElementType::F32 => nvinfer::Precision::Fp32,
@@ -113,6 +116,19 @@ pub(super) fn prepare(
     let config = folder.join(format!("{}.txt", file_name(&info.name)));
     replace(&config, text.as_bytes()).map_err(failed(&config))?;
     Ok(Workplace { config, batch })
+}
+
+/// Holds what the library says of its objects against what nvinfer of `version` takes them for.
+fn check(parsers: &Path, version: Version) -> Result<(), WorkplaceError> {
+    let refused = |reason| WorkplaceError::Parsers { path: parsers.to_owned(), reason };
+    let size = libraries::parser_object_size(parsers).map_err(refused)?;
+    let expected = Epoch::of(version).map_or(size, |epoch| Some(epoch.parse_object_size()));
+    match (size, expected) {
+        (Some(size), Some(expected)) if size != expected => Err(refused(format!(
+            "its objects are of {size} bytes and nvinfer of DeepStream {version} takes them for {expected}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What follows from the model alone.
