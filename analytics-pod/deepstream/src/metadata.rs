@@ -113,15 +113,6 @@ impl<'a> Batch<'a> {
         Some(PoolSizes { frame: size(batch::FRAME_POOL)?, object: size(batch::OBJECT_POOL)? })
     }
 
-    /// The same batch, read by another layout.
-    ///
-    /// # Safety
-    /// `layout` is the one that the batch has.
-    #[must_use]
-    pub unsafe fn with_layout(self, layout: &'static Layout) -> Self {
-        Self { layout, ..self }
-    }
-
     /// How many frames the batch says it has.
     #[must_use]
     pub fn declared_frames(&self) -> u32 {

@@ -7,154 +7,39 @@
 
 mod bounded;
 mod element;
+mod error;
+mod settings;
 mod slots;
 mod source_bin;
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use bounded::within;
 use element::{make, set, set_if_there};
+pub use error::PipelineError;
 use gstreamer::{self as gst, glib, prelude::*};
 use gstreamer_app as gst_app;
+pub use settings::{Settings, Tracker};
 pub use slots::SlotId;
 use slots::Slots;
 use source_bin::SourceBin;
 
-use crate::{Epoch, Frame, LayoutError, Libraries, layout::Confirmation, nvinfer::COMPONENT};
+use crate::{Epoch, Frame, Libraries, layout::Confirmation, nvinfer::COMPONENT};
 
-/// A source bin starts and ends, and a pad of the mux is let go of, within this, or never.
+/// A source bin starts and ends within this, or never.
 const STEP: Duration = Duration::from_secs(2);
+/// A pad of the mux is let go of within this, or never. All sources may stand still meanwhile.
+const RELEASE: Duration = Duration::from_millis(500);
 /// Ending a pipeline waits for a batch in the GPU.
 const END: Duration = Duration::from_secs(5);
 /// The rate that is assumed where a source does not tell its own.
 const USUAL_FPS: f64 = 30.0;
-
-/// How a pipeline is made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Sources at the most, and pictures that the mux puts together.
-    pub capacity: u32,
-    /// Pictures that a run of nvinfer takes at the most.
-    pub inference_batch: u32,
-    /// Width to which the mux scales all pictures, in pixels.
-    pub width: u32,
-    /// Height to which the mux scales all pictures.
-    pub height: u32,
-    /// The GPU's number.
-    pub gpu: u32,
-    /// Pictures come in real time and may be dropped.
-    pub live: bool,
-    /// Buffers in the mux's pool, where its version lets one choose; `None`: its own.
-    pub buffer_pool: Option<u32>,
-    /// Kind of the mux's memory (`nvbuf-memory-type`); `None`: its own.
-    pub memory_type: Option<u32>,
-    /// nvinfer's configuration.
-    pub inference: PathBuf,
-    /// How long nvinfer may take to load its model, or to build an engine of it.
-    pub start_timeout: Duration,
-    /// nvdspreprocess's configuration: it prepares tensors, and nvinfer takes them.
-    pub preprocess: Option<PathBuf>,
-    /// DeepStream's tracker.
-    pub tracker: Option<Tracker>,
-    /// How metadata are laid out.
-    pub epoch: Epoch,
-}
-
-/// DeepStream's tracker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tracker {
-    /// The library that tracks.
-    pub library: PathBuf,
-    /// Its configuration.
-    pub config: PathBuf,
-    /// Width of the pictures that it looks at; a multiple of 32.
-    pub width: u32,
-    /// Height of the pictures that it looks at; a multiple of 32.
-    pub height: u32,
-}
-
-/// Why a pipeline cannot be made or used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PipelineError {
-    /// An element is missing.
-    #[error("the GStreamer element {name} is not installed; run `analytics-pod check` to see what brings it")]
-    Element {
-        /// Which.
-        name: String,
-    },
-    /// An element is another than is expected.
-    #[error("the installed GStreamer element {element} has no property {property}; run `analytics-pod check`")]
-    Property {
-        /// Which.
-        element: String,
-        /// What it lacks.
-        property: String,
-    },
-    /// Elements do not fit together.
-    #[error("the elements of the pipeline do not fit together; run `analytics-pod check`")]
-    Build,
-    /// Video of a kind that is not decoded here.
-    #[error("DeepStream's decoder is not used for {caps}; set the camera to H.264 or H.265")]
-    Format {
-        /// The kind.
-        caps: String,
-    },
-    /// It does not begin to play.
-    #[error("DeepStream's pipeline does not start: {reason}")]
-    Start {
-        /// What the element said.
-        reason: String,
-    },
-    /// An element failed, and with it all sources.
-    #[error("DeepStream's pipeline failed: {reason}")]
-    Failed {
-        /// What the element said.
-        reason: String,
-    },
-    /// Something hangs.
-    #[error("{what} took more than {} s", .bound.as_secs())]
-    Hangs {
-        /// What.
-        what: &'static str,
-        /// How long it may take.
-        bound: Duration,
-    },
-    /// All pads are taken.
-    #[error("the pipeline has {capacity} places and all are taken")]
-    Full {
-        /// How many there are.
-        capacity: u32,
-    },
-    /// The metadata cannot be read.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-}
-
-impl PipelineError {
-    /// Whether the GPU has too little memory; a smaller batch may fit.
-    #[must_use]
-    pub fn is_out_of_memory(&self) -> bool {
-        let (Self::Start { reason } | Self::Failed { reason }) = self else { return false };
-        let reason = reason.to_lowercase();
-        // What CUDA, TensorRT and DeepStream's allocators write.
-        [
-            "out of memory",
-            "outofmemory",
-            "cudaerrormemoryallocation",
-            "cuda failure: status=2",
-            "memory allocation failed",
-        ]
-        .iter()
-        .any(|words| reason.contains(words))
-    }
-}
 
 /// What happens to a source. Every method is called in a thread of GStreamer, and must not wait.
 pub trait SourceListener: Send + Sync + 'static {
@@ -192,12 +77,6 @@ impl Attached {
         // A source that fails has said so already.
         let _ = self.input.end_of_stream();
     }
-
-    /// Bytes that were fed and not yet taken by the decoder.
-    #[must_use]
-    pub fn waiting_bytes(&self) -> u64 {
-        self.input.current_level_bytes()
-    }
 }
 
 struct Source {
@@ -218,8 +97,6 @@ struct Shared {
     created: Instant,
     /// When the last batch came by, in nanoseconds after `created`.
     last_batch_ns: AtomicU64,
-    batches: AtomicU64,
-    ended: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -235,7 +112,6 @@ impl Shared {
     fn batch(&self, buffer: &gst::BufferRef) {
         let elapsed = u64::try_from(self.created.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.last_batch_ns.store(elapsed, Relaxed);
-        self.batches.fetch_add(1, Relaxed);
         let known = *lock(&self.epoch);
         let read = known.or_else(|| self.confirm(buffer)).and_then(|epoch| {
             self.libraries.with_batch(buffer, epoch, |batch| {
@@ -294,7 +170,6 @@ impl Shared {
                 }
             }
             gst::MessageView::Eos(_) => {
-                self.ended.store(true, Relaxed);
                 self.fail(PipelineError::Failed { reason: "it came to its end".to_owned() });
             }
             _ => {}
@@ -321,7 +196,6 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     pipeline: gst::Pipeline,
     mux: gst::Element,
-    infer: gst::Element,
     /// Only one source comes or goes at a time.
     control: Mutex<()>,
     /// The mux goes on without a source.
@@ -381,8 +255,6 @@ impl Pipeline {
             libraries,
             created: Instant::now(),
             last_batch_ns: AtomicU64::new(0),
-            batches: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
             settings,
         });
         let watched = Arc::clone(&shared);
@@ -399,7 +271,7 @@ impl Pipeline {
                 gst::BusSyncReply::Drop
             });
         }
-        let this = Self { shared, pipeline, mux, infer, control: Mutex::default(), survives_without_sources };
+        let this = Self { shared, pipeline, mux, control: Mutex::default(), survives_without_sources };
         this.play()?;
         Ok(this)
     }
@@ -477,13 +349,20 @@ impl Pipeline {
         let parts = lock(&self.shared.slots).get(slot).map(|source| (source.bin.clone(), source.pad.clone()));
         let Some((bin, pad)) = parts else { return Ok(()) };
         let (pipeline, mux) = (self.pipeline.clone(), self.mux.clone());
-        let done = within("deepstream-detach", STEP, move || {
-            // The order of DeepStream's own sample: the source ends, the pad hears of it, is made to forget it, and goes.
-            let _ = bin.set_state(gst::State::Null);
-            pad.send_event(gst::event::Eos::new());
-            pad.send_event(gst::event::FlushStop::new(false));
-            mux.release_request_pad(&pad);
-            let _ = pipeline.remove(&bin);
+        // The order of DeepStream's own sample: the source ends, the pad hears of it, is made to forget it, and goes.
+        let ended = {
+            let bin = bin.clone();
+            within("deepstream-detach", STEP, move || {
+                let _ = bin.set_state(gst::State::Null);
+            })
+        };
+        let done = ended.and_then(|()| {
+            within("deepstream-release", RELEASE, move || {
+                pad.send_event(gst::event::Eos::new());
+                pad.send_event(gst::event::FlushStop::new(false));
+                mux.release_request_pad(&pad);
+                drop(pipeline.remove(&bin));
+            })
         });
         lock(&self.shared.slots).release(slot, done.is_none());
         if !self.survives_without_sources && lock(&self.shared.slots).taken().next().is_none() {
@@ -492,7 +371,7 @@ impl Pipeline {
             });
         }
         self.retune();
-        done.ok_or(PipelineError::Hangs { what: "letting go of a pad of nvstreammux", bound: STEP })
+        done.ok_or(PipelineError::Hangs { what: "letting go of a pad of nvstreammux", bound: RELEASE })
     }
 
     /// A batch waits for its pictures for as long as the fastest source takes to send the next.
@@ -502,14 +381,6 @@ impl Pipeline {
             // It was set before, with another number.
             let _ = set(&self.mux, "batched-push-timeout", &push_timeout(fastest).to_string());
         }
-    }
-
-    /// Lets `interval` batches pass between two that are inferred.
-    ///
-    /// # Errors
-    /// Where this nvinfer cannot.
-    pub fn set_interval(&self, interval: u32) -> Result<(), PipelineError> {
-        set(&self.infer, "interval", &interval.to_string())
     }
 
     /// It is not to be used any more, for `reason`.
@@ -523,34 +394,10 @@ impl Pipeline {
         lock(&self.shared.failure).clone()
     }
 
-    /// Places that cannot be let go of: each holds a thread and what its source held.
-    #[must_use]
-    pub fn poisoned(&self) -> usize {
-        lock(&self.shared.slots).poisoned()
-    }
-
     /// Whether another one should take its place.
     #[must_use]
     pub fn is_worn(&self) -> bool {
-        self.poisoned() > 0 || self.failure().is_some()
-    }
-
-    /// Sources in it.
-    #[must_use]
-    pub fn sources(&self) -> usize {
-        lock(&self.shared.slots).taken().count()
-    }
-
-    /// The layout that the first batch confirmed; `None` before.
-    #[must_use]
-    pub fn confirmed_epoch(&self) -> Option<Epoch> {
-        *lock(&self.shared.epoch)
-    }
-
-    /// Batches that came by.
-    #[must_use]
-    pub fn batches(&self) -> u64 {
-        self.shared.batches.load(Relaxed)
+        lock(&self.shared.slots).poisoned() > 0 || self.failure().is_some()
     }
 
     /// How long no batch has come by.
@@ -570,18 +417,16 @@ impl Shared {
 }
 
 impl Drop for Pipeline {
+    /// Ends it. One that hangs somewhere is left to a thread of its own, which may never come back.
     fn drop(&mut self) {
+        let bound = if self.is_worn() { Duration::ZERO } else { END };
         let pipeline = self.pipeline.clone();
-        let ended = within("deepstream-end", END, move || {
+        within("deepstream-end", bound, move || {
             let _ = pipeline.set_state(gst::State::Null);
             if let Some(bus) = pipeline.bus() {
                 bus.unset_sync_handler();
             }
         });
-        if ended.is_none() {
-            // Finalising it now would wait for the thread that hangs.
-            std::mem::forget(self.pipeline.clone());
-        }
     }
 }
 
@@ -611,14 +456,5 @@ mod tests {
         assert_eq!(push_timeout(30.0), 33_333);
         assert_eq!(push_timeout(0.1), 1_000_000, "a dead camera does not hold the others up for longer");
         assert_eq!(push_timeout(f64::INFINITY), 4_167);
-    }
-
-    #[test]
-    fn a_lack_of_memory_is_told_from_other_failures() {
-        let start = |reason: &str| PipelineError::Start { reason: reason.to_owned() };
-        assert!(start("nvinfer0: Failed to create NvDsInferContext: CUDA out of memory").is_out_of_memory());
-        assert!(start("Cuda failure: status=2").is_out_of_memory());
-        assert!(!start("Configuration file parsing failed").is_out_of_memory());
-        assert!(!PipelineError::Full { capacity: 4 }.is_out_of_memory());
     }
 }

@@ -229,12 +229,28 @@ impl<'a> Attempt<'a> {
 
     /// Lets go of the place. What has a number of `fed_again` or above is not lost.
     fn leave(&mut self, fed_again: Option<u64>) {
-        let Some(Place { pipeline, attached, feed, .. }) = self.place.take() else { return };
-        self.decided = self.decided.max(feed.close());
-        while let Some(frame) = feed.take() {
+        if let Some(place) = self.close(fed_again) {
+            self.detach(place);
+        }
+    }
+
+    /// Takes what the place still has; from then on it gives nothing.
+    fn close(&mut self, fed_again: Option<u64>) -> Option<Place> {
+        let place = self.place.take()?;
+        self.decided = self.decided.max(place.feed.close());
+        while let Some(frame) = place.feed.take() {
             self.send(frame);
         }
-        feed.give_up(fed_again);
+        place.feed.give_up(fed_again);
+        Some(place)
+    }
+
+    /// A pipeline that is worn ends with the last of its sources; nothing is tried in it that may hang.
+    fn detach(&self, place: Place) {
+        let Place { pipeline, attached, .. } = place;
+        if pipeline.is_worn() {
+            return;
+        }
         if let Err(error) = pipeline.detach(attached) {
             self.pipelines.worn(&error);
             tracing::error!(source = %self.stream.identity.key, %error, "the other sources move to a new pipeline");
@@ -283,12 +299,17 @@ impl<'a> Attempt<'a> {
             return Ok(());
         }
         let first = self.recent.units.first().map(|unit| unit.number);
-        self.leave(first);
-        if self.recent.units.is_empty() {
+        let old = self.close(first);
+        let entered = if self.recent.units.is_empty() {
             self.awaiting_key_frame = true;
-            return Ok(());
+            Ok(())
+        } else {
+            self.enter()
+        };
+        if let Some(place) = old {
+            self.detach(place);
         }
-        self.enter()
+        entered
     }
 
     /// The input has ended: waits for the last pictures.

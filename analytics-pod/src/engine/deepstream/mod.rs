@@ -19,7 +19,7 @@ use std::{
 };
 
 use deepstream::{
-    LayoutError, Libraries, LibraryError, Version, installation::Installation, libraries, pipeline::PipelineError,
+    LayoutError, Libraries, LibraryError, installation::Installation, libraries, pipeline::PipelineError,
 };
 use feed::Stream;
 use pipelines::{Common, Pipelines};
@@ -88,7 +88,6 @@ pub enum DeepStreamError {
 /// See the module.
 pub struct DeepStreamEngine {
     shared: Arc<Shared>,
-    version: Version,
 }
 
 struct Shared {
@@ -161,13 +160,7 @@ impl DeepStreamEngine {
         tracing::info!(%version, layout = %epoch, folder = %installation.folder.display(), "DeepStream");
         let life = Mutex::new(Life { open: true, attempts: 0, stops: Vec::new() });
         let shared = Shared { pipelines: Pipelines::new(common), life, changed: Condvar::new() };
-        Ok(Self { shared: Arc::new(shared), version })
-    }
-
-    /// The version of DeepStream.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        self.version
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Places in pipelines that could not be let go of. Each has cost a thread and what its source held.
