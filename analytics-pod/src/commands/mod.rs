@@ -10,6 +10,7 @@ pub mod engine;
 pub mod health;
 mod models;
 pub mod run;
+mod run_error;
 pub mod serve;
 mod simulator;
 

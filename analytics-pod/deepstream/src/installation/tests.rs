@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
+
 use super::*;
 
 fn whole(version: Version) -> Installation {
@@ -20,7 +22,8 @@ fn whole(version: Version) -> Installation {
 }
 
 fn told(installation: &Installation) -> String {
-    installation.problems().iter().map(|problem| format!("{problem}\n")).collect()
+    let problems: Vec<_> = installation.problems().iter().map(ToString::to_string).collect();
+    problems.join("\n")
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn the_choice_is_explained() {
                 Ok(Chosen { deepstream: false, why }) => format!("Native: {why}"),
                 Err(refused) => format!("refused: {refused}"),
             };
-            text.push_str(&format!("{request:?}, {name} -> {said}\n"));
+            writeln!(text, "{request:?}, {name} -> {said}").unwrap();
         }
     }
     insta::assert_snapshot!(text);

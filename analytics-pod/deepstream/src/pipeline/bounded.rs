@@ -1,10 +1,6 @@
 //! Calls into elements that may never come back, made beside the caller.
 
-use std::{
-    sync::mpsc::{RecvTimeoutError, channel},
-    thread,
-    time::Duration,
-};
+use std::{sync::mpsc::channel, thread, time::Duration};
 
 /// Runs `work` in a thread of its own and waits for it up to `timeout`. `None`: it is still running and is left to
 /// itself (nothing can end a thread that hangs in a library), or it could not be started.
@@ -19,10 +15,7 @@ pub(super) fn within<T: Send + 'static>(
         let _ = done.send(work());
     });
     spawned.ok()?;
-    match result.recv_timeout(timeout) {
-        Ok(value) => Some(value),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    result.recv_timeout(timeout).ok()
 }
 
 #[cfg(test)]

@@ -161,12 +161,11 @@ impl Shared {
         match message.view() {
             gst::MessageView::Error(error) => {
                 let (problem, debug) = (error.error(), error.debug().unwrap_or_default());
-                match message.src().and_then(|source| self.source_of(source)) {
-                    Some(listener) => listener.failed(&problem, &debug),
-                    None => {
-                        let from = message.src().map(|source| source.name().to_string()).unwrap_or_default();
-                        self.fail(PipelineError::Failed { reason: format!("{from}: {} ({debug})", problem.message()) });
-                    }
+                if let Some(listener) = message.src().and_then(|source| self.source_of(source)) {
+                    listener.failed(&problem, &debug);
+                } else {
+                    let from = message.src().map(|source| source.name().to_string()).unwrap_or_default();
+                    self.fail(PipelineError::Failed { reason: format!("{from}: {} ({debug})", problem.message()) });
                 }
             }
             gst::MessageView::Eos(_) => {
@@ -194,7 +193,7 @@ impl Shared {
 /// See the module.
 pub struct Pipeline {
     shared: Arc<Shared>,
-    pipeline: gst::Pipeline,
+    playing: gst::Pipeline,
     mux: gst::Element,
     /// Only one source comes or goes at a time.
     control: Mutex<()>,
@@ -271,13 +270,13 @@ impl Pipeline {
                 gst::BusSyncReply::Drop
             });
         }
-        let this = Self { shared, pipeline, mux, control: Mutex::default(), survives_without_sources };
+        let this = Self { shared, playing: pipeline, mux, control: Mutex::default(), survives_without_sources };
         this.play()?;
         Ok(this)
     }
 
     fn play(&self) -> Result<(), PipelineError> {
-        let (pipeline, bound) = (self.pipeline.clone(), self.shared.settings.start_timeout);
+        let (pipeline, bound) = (self.playing.clone(), self.shared.settings.start_timeout);
         let played = within("deepstream-start", bound, move || pipeline.set_state(gst::State::Playing));
         let said = lock(&self.shared.failure).clone();
         match (played, said) {
@@ -312,7 +311,7 @@ impl Pipeline {
         // The bin's own pad stands for the mux's until that is known; nothing flows before.
         let source = Source { listener, bin: bin.clone(), pad: output.clone(), fps: fps.unwrap_or(USUAL_FPS) };
         let slot = lock(&self.shared.slots).take(source).ok_or(full)?;
-        let (pipeline, mux, shared) = (self.pipeline.clone(), self.mux.clone(), Arc::clone(&self.shared));
+        let (pipeline, mux, shared) = (self.playing.clone(), self.mux.clone(), Arc::clone(&self.shared));
         let added = bin.clone();
         let done = within("deepstream-attach", STEP, move || {
             pipeline.add(&added).map_err(|_| PipelineError::Build)?;
@@ -333,7 +332,7 @@ impl Pipeline {
         if !hangs {
             let _ = bin.set_state(gst::State::Null);
             // It may not have been added.
-            let _ = self.pipeline.remove(&bin);
+            let _ = self.playing.remove(&bin);
         }
         lock(&self.shared.slots).release(slot, hangs);
         Err(problem)
@@ -343,12 +342,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// Where it hangs.
-    pub fn detach(&self, attached: Attached) -> Result<(), PipelineError> {
+    pub fn detach(&self, attached: &Attached) -> Result<(), PipelineError> {
         let _one_at_a_time = lock(&self.control);
         let slot = attached.slot;
         let parts = lock(&self.shared.slots).get(slot).map(|source| (source.bin.clone(), source.pad.clone()));
         let Some((bin, pad)) = parts else { return Ok(()) };
-        let (pipeline, mux) = (self.pipeline.clone(), self.mux.clone());
+        let (pipeline, mux) = (self.playing.clone(), self.mux.clone());
         // The order of DeepStream's own sample: the source ends, the pad hears of it, is made to forget it, and goes.
         let ended = {
             let bin = bin.clone();
@@ -420,7 +419,7 @@ impl Drop for Pipeline {
     /// Ends it. One that hangs somewhere is left to a thread of its own, which may never come back.
     fn drop(&mut self) {
         let bound = if self.is_worn() { Duration::ZERO } else { END };
-        let pipeline = self.pipeline.clone();
+        let pipeline = self.playing.clone();
         within("deepstream-end", bound, move || {
             let _ = pipeline.set_state(gst::State::Null);
             if let Some(bus) = pipeline.bus() {

@@ -118,9 +118,10 @@ mod tests {
             for (number, (take, which, poison)) in steps.into_iter().enumerate() {
                 let number = number as u32;
                 if take {
-                    match slots.take(number) {
-                        Some(slot) => held.push((slot, number)),
-                        None => prop_assert_eq!(held.len() + poisoned, 4),
+                    if let Some(slot) = slots.take(number) {
+                        held.push((slot, number));
+                    } else {
+                        prop_assert_eq!(held.len() + poisoned, 4);
                     }
                 } else if which < held.len() {
                     let (slot, value) = held.remove(which);

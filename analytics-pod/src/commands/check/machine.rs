@@ -58,7 +58,7 @@ fn deepstream(installation: &Installation, wanted: EngineChoice) -> Vec<Finding>
             || format!("of an unknown version in {}", installation.folder.display()),
             |(version, evidence)| format!("{version} ({evidence}) in {}", installation.folder.display()),
         );
-        let abilities = installation.capabilities().map(|capabilities| abilities(&capabilities)).unwrap_or_default();
+        let abilities = installation.capabilities().map(abilities).unwrap_or_default();
         findings.push(Finding::absent(KIND, name, [version, abilities].join("\n")));
         for problem in installation.problems() {
             let message = problem.to_string();
@@ -80,8 +80,8 @@ fn deepstream(installation: &Installation, wanted: EngineChoice) -> Vec<Finding>
     findings
 }
 
-fn abilities(capabilities: &Capabilities) -> String {
-    let Capabilities { source_bin, preprocess, tracker, control_events, native_overlay, rest, .. } = *capabilities;
+fn abilities(capabilities: Capabilities) -> String {
+    let Capabilities { source_bin, preprocess, tracker, control_events, native_overlay, rest, .. } = capabilities;
     let all = [
         (source_bin, "source bin"),
         (preprocess, "tensor preparation"),

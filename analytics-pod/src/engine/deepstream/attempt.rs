@@ -230,7 +230,7 @@ impl<'a> Attempt<'a> {
     /// Lets go of the place. What has a number of `fed_again` or above is not lost.
     fn leave(&mut self, fed_again: Option<u64>) {
         if let Some(place) = self.close(fed_again) {
-            self.detach(place);
+            self.detach(&place);
         }
     }
 
@@ -246,7 +246,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// A pipeline that is worn ends with the last of its sources; nothing is tried in it that may hang.
-    fn detach(&self, place: Place) {
+    fn detach(&self, place: &Place) {
         let Place { pipeline, attached, .. } = place;
         if pipeline.is_worn() {
             return;
@@ -307,7 +307,7 @@ impl<'a> Attempt<'a> {
             self.enter()
         };
         if let Some(place) = old {
-            self.detach(place);
+            self.detach(&place);
         }
         entered
     }
