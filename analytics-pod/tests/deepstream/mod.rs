@@ -86,10 +86,9 @@ pub(crate) fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && !hung, "{name} with {version} (hung: {hung}): {said}");
     assert!(said.contains("1 passed"), "{name} is a test of this program: {said}");
-    print!(
-        "{version}: {}",
-        said.lines().filter(|line| line.starts_with("measured: ")).map(|line| format!("{line}\n")).collect::<String>()
-    );
+    for measured in said.lines().filter(|line| line.starts_with("measured: ")) {
+        println!("{version}: {measured}");
+    }
 }
 
 /// The folder that this process plays; `None` where it is not a child.
