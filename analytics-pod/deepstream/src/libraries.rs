@@ -204,10 +204,9 @@ mod tests {
 
     #[test]
     fn a_library_that_is_not_there_is_named_with_what_to_do() {
-        let error = Libraries::open(Path::new("/nowhere")).map(drop).unwrap_err();
+        let error = open(Path::new("/nowhere"), "libvision-nowhere.so").map(drop).unwrap_err();
         let message = error.to_string();
-        assert!(message.contains(GST_META) && message.contains("VISION_DEEPSTREAM_FOLDER"), "{message}");
-        assert_eq!(version(Path::new("/nowhere")), None);
+        assert!(message.contains("libvision-nowhere.so") && message.contains("VISION_DEEPSTREAM_FOLDER"), "{message}");
         assert_eq!(folder(None), Path::new(DEFAULT_FOLDER));
         assert_eq!(folder(Some(OsStr::new("/here"))), Path::new("/here"));
     }
