@@ -67,6 +67,8 @@ pub(crate) fn in_a_process(name: &str, version: &str, more: &[(&str, &str)]) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--include-ignored"])
         .env(ROOT, root.path())
+        // Cargo puts its own folder there, where libraries of the stand-in may lie.
+        .env_remove("LD_LIBRARY_PATH")
         .env("VISION_ONNXRUNTIME", runtime)
         .env("GST_REGISTRY", root.path().join("registry.bin"))
         .envs(more.iter().copied())
