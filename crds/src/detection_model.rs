@@ -56,6 +56,15 @@ const NO_GPU_ON_CPU: Check = Check {
     message: "device CPU takes no GPU: remove serving.gpu, or write device: Auto",
 };
 
+const OWN_PARSER: Check = Check {
+    rule: "!has(self.inferConfig) || (!has(self.parserLibrary) && !has(self.parserFunction))",
+    message: "inferConfig names its parser itself: write custom-lib-path and parse-bbox-func-name into it, and remove \
+              parserLibrary and parserFunction",
+};
+
+const FUNCTION: Check =
+    Check { rule: "self.matches('^[A-Za-z_][A-Za-z0-9_]*$')", message: "must be the name of a C function" };
+
 /// What runs on the frames of a source: a detector, where its weights are, and how to read its outputs.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -118,6 +127,9 @@ pub struct DetectionModelSpec {
     /// Where to run: `Auto` takes a GPU where there is one, `GPU` means a GPU or refusal.
     #[serde(default)]
     pub device: Device,
+    /// DeepStream's own files, for pods whose engine is DeepStream; what is absent is made of the rest of the spec.
+    #[serde(default, skip_serializing_if = "DeepStreamFiles::is_empty")]
+    pub deepstream: DeepStreamFiles,
     /// How the model is served in a cluster.
     #[serde(default, skip_serializing_if = "Serving::is_default")]
     #[schemars(extend("default" = Serving::default()))]
@@ -140,6 +152,7 @@ impl DetectionModelSpec {
             precision: Precision::Auto,
             max_batch: None,
             device: Device::Auto,
+            deepstream: DeepStreamFiles::default(),
             serving: Serving::default(),
         }
     }
@@ -178,6 +191,7 @@ impl DetectionModelSpec {
         if self.device == Device::Cpu && self.serving.gpu.is_some() {
             found.push(Violation::new("spec", NO_GPU_ON_CPU.message));
         }
+        self.deepstream.check(&mut found);
         self.serving.check(&mut found);
         found
     }
@@ -210,6 +224,77 @@ pub struct ModelSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = schema::DIGEST))]
     pub sha256: Option<String>,
+}
+
+/// Files of DeepStream's elements, as paths on the pod; without a cluster, relative ones start at the manifest's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = &OWN_PARSER)]
+pub struct DeepStreamFiles {
+    /// nvinfer's configuration, in place of the one that is made of this spec. It names the model, which may be an engine
+    /// that was built before; the labels and the size of the input are still read from `source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = &PATH)]
+    pub infer_config: Option<String>,
+    /// nvdspreprocess's configuration; nvinfer then takes the tensors that it prepares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = &PATH)]
+    pub preprocess_config: Option<String>,
+    /// The configuration of DeepStream's tracker, which then tracks before the pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = &PATH)]
+    pub tracker_config: Option<String>,
+    /// A library that reads the model's outputs, in place of the pod's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = &PATH)]
+    pub parser_library: Option<String>,
+    /// Its function, in place of the one that the layout has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = &FUNCTION)]
+    pub parser_function: Option<String>,
+}
+
+impl DeepStreamFiles {
+    /// Nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Every path, to be changed.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self { infer_config, preprocess_config, tracker_config, parser_library, parser_function: _ } = self;
+        [infer_config, preprocess_config, tracker_config, parser_library].into_iter().flatten()
+    }
+
+    fn check(&self, found: &mut Vec<Violation>) {
+        let Self { infer_config, preprocess_config, tracker_config, parser_library, parser_function } = self;
+        if infer_config.is_some() && (parser_library.is_some() || parser_function.is_some()) {
+            found.push(Violation::new("spec.deepstream", OWN_PARSER.message));
+        }
+        for (field, path) in [
+            ("inferConfig", infer_config),
+            ("preprocessConfig", preprocess_config),
+            ("trackerConfig", tracker_config),
+            ("parserLibrary", parser_library),
+        ] {
+            if path.as_ref().is_some_and(|path| path.contains("://") || path.starts_with("file:")) {
+                found.push(Violation::new(&format!("spec.deepstream.{field}"), PATH.message));
+            }
+        }
+        let is_name = |name: &String| {
+            name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        };
+        if parser_function.as_ref().is_some_and(|name| !is_name(name)) {
+            found.push(Violation::new("spec.deepstream.parserFunction", FUNCTION.message));
+        }
+    }
 }
 
 /// How a detector's outputs are laid out.

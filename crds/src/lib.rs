@@ -21,8 +21,8 @@ mod validate;
 mod video_source;
 
 pub use detection_model::{
-    ColorOrder, DetectionModel, DetectionModelSpec, DetectionModelStatus, Device, InputSize, Layout, Letterbox,
-    ModelSource, NamedConfidence, Precision, Preprocess, Thresholds,
+    ColorOrder, DeepStreamFiles, DetectionModel, DetectionModelSpec, DetectionModelStatus, Device, InputSize, Layout,
+    Letterbox, ModelSource, NamedConfidence, Precision, Preprocess, Thresholds,
 };
 pub use duration::{Duration, ParseDurationError};
 pub use generate::{GenerateError, definitions, manifests, plain_definitions};

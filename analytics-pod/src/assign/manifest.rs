@@ -177,11 +177,12 @@ fn interpret(kind: Kind, json: &Value, origin: &Origin) -> (Option<Object>, Vec<
         Kind::DetectionModel => match spec::<DetectionModelSpec>(json) {
             Some(mut spec) => {
                 let mut violations = spec.violations();
-                if let Some(path) = &mut spec.source.file {
+                let paths = spec.source.file.iter_mut().map(|path| ("spec.source.file", path));
+                for (field, path) in paths.chain(spec.deepstream.paths_mut().map(|path| ("spec.deepstream", path))) {
                     match origin.folder.join(&*path).into_os_string().into_string() {
                         Ok(absolute) => *path = absolute,
                         Err(_) => violations.push(Violation {
-                            field: "spec.source.file".to_owned(),
+                            field: field.to_owned(),
                             message: "must be an absolute path, because the name of the manifest's folder is not UTF-8"
                                 .to_owned(),
                         }),

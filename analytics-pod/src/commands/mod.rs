@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 mod declared;
 pub mod detect;
+pub mod engine;
 pub mod health;
 mod models;
 pub mod run;

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use super::{
     StopRequest, chaos,
     declared::{Manifests, declare, reload},
+    engine,
     run_error::RunError,
     tell,
 };
@@ -35,10 +36,7 @@ use crate::{
     },
     cli::RunArgs,
     config::{Config, Effective, Inputs, OutputTarget, Store},
-    engine::{
-        Engine as _,
-        native::{NativeEngine, NativeSettings, ThreadPolicy, available_cores},
-    },
+    engine::native::available_cores,
     model::{FetchOptions, OpenOptions, use_library},
     pod::{Pod, PodSettings},
     rotating_file::RotatingFile,
@@ -97,8 +95,7 @@ pub async fn run(args: &RunArgs, stop: &StopRequest, context: RunContext) -> Res
     let registry = Arc::new(registry);
     let hangups = hangups(&inputs)?;
     let store = Arc::new(store(inputs, effective, requested, &registry, level));
-    let threads = config.detector.workers.map_or_else(ThreadPolicy::detect, ThreadPolicy::with_workers);
-    let engine = Arc::new(NativeEngine::new(NativeSettings { threads })?);
+    let engine = engine::start(&config)?;
     let health = Arc::new(Health::default());
     let engine_name = engine.name();
     let models = OpenOptions {

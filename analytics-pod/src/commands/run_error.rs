@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::{chaos, config::ConfigCommandError, models::ModelArgumentError};
+use super::{chaos, config::ConfigCommandError, engine::EngineError, models::ModelArgumentError};
 use crate::{
     api::{ApiError, TokenError},
     assign::{WatchError, rest::FolderError},
@@ -38,6 +38,9 @@ pub enum RunError {
     /// A thread or the terminal cannot be had.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// No engine can be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// `--chaos` cannot be run.
     #[error("--chaos: {0}")]
     Chaos(#[from] chaos::ChaosError),

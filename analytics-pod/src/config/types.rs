@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
-use crds::{Detection, Duration};
+use crds::{Detection, Duration, EngineChoice};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,6 +63,8 @@ pub struct Config {
     pub detection: Detection,
     /// The detector's use of this machine.
     pub detector: Detector,
+    /// NVIDIA DeepStream, where it is the engine.
+    pub deepstream: DeepStream,
 }
 
 /// The HTTP API.
@@ -149,9 +151,50 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Detector {
+    /// What decodes and detects: `Native` (GStreamer and ONNX Runtime), `DeepStream`, or `Auto`, which takes DeepStream
+    /// where it is installed whole and there is a GPU. The log says why.
+    #[schemars(schema_with = "engines")]
+    pub engine: EngineChoice,
     /// Threads that each run the model on a frame of their own. Null: one for each core.
     #[schemars(with = "Option<u32>", range(min = 1, max = 1024))]
     pub workers: Option<NonZeroUsize>,
+}
+
+/// NVIDIA DeepStream, where it is the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeepStream {
+    /// The folder that it is installed in.
+    #[schemars(with = "String", length(min = 1, max = 4096))]
+    pub folder: PathBuf,
+    /// The library that reads models' outputs for nvinfer.
+    #[schemars(with = "String", length(min = 1, max = 4096))]
+    pub parsers: PathBuf,
+    /// The GPU's number.
+    #[schemars(range(min = 0, max = 63))]
+    pub gpu: u32,
+    /// Sources of a model at the most, and so pictures in a batch.
+    #[schemars(range(min = 1, max = 1024))]
+    pub capacity: u32,
+    /// Width in pixels to which all pictures are scaled before they are inferred: that of most cameras.
+    #[schemars(range(min = 32, max = 8192))]
+    pub width: u32,
+    /// Height in pixels to which all pictures are scaled before they are inferred.
+    #[schemars(range(min = 32, max = 8192))]
+    pub height: u32,
+    /// Buffers in the mux's pool. Null: the mux's own number.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 256))]
+    pub buffer_pool: Option<u32>,
+    /// Kind of the mux's memory (`nvbuf-memory-type`). Null: the mux's own.
+    #[schemars(with = "Option<u32>", range(min = 0, max = 4))]
+    pub memory_type: Option<u32>,
+    /// How long nvinfer may take to load a model. The first time it builds an engine of it, which takes minutes.
+    #[schemars(schema_with = "duration")]
+    pub start_timeout: Duration,
+}
+
+fn engines(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["Auto", "Native", "DeepStream"] })
 }
 
 fn address(_: &mut SchemaGenerator) -> Schema {

@@ -1,6 +1,7 @@
 //! Where frames are decoded and inferred. An engine takes one attempt at a source and yields detections and what
 //! happens to the attempt; who retries, tracks and publishes is none of its business.
 
+pub mod deepstream;
 pub mod native;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
-    model::{Model, ModelInfo},
+    model::{Model, ModelInfo, Thresholds},
     observation::{Capture, Detection, StreamIdentity},
     source::{Failure, Input, Pacing},
     telemetry::StreamTelemetry,
@@ -38,6 +39,35 @@ pub struct DetectionSettings {
 impl Default for DetectionSettings {
     fn default() -> Self {
         Self { fps: None, confidence: None, iou: None, classes: None, max_objects: 300, weight: 1 }
+    }
+}
+
+impl DetectionSettings {
+    /// What a run keeps: these settings over the model's.
+    fn thresholds(&self, model: &ModelInfo) -> Thresholds {
+        let defaults = &model.thresholds;
+        Thresholds {
+            confidence: self.confidence.unwrap_or(defaults.confidence),
+            iou: self.iou.unwrap_or(defaults.iou),
+            // A confidence for the source is one for all of its classes.
+            per_class: if self.confidence.is_some() { Arc::default() } else { defaults.per_class.clone() },
+            class_agnostic: defaults.class_agnostic,
+            // Where only some classes are wanted, objects of others must not use up the places.
+            max_objects: if self.classes.is_some() {
+                self.max_objects.max(defaults.max_objects)
+            } else {
+                self.max_objects
+            },
+        }
+    }
+
+    /// The detections of wanted classes, not more than wanted.
+    fn wanted(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
+        if let Some(classes) = &self.classes {
+            detections.retain(|detection| classes.contains(&detection.class));
+        }
+        detections.truncate(self.max_objects);
+        detections
     }
 }
 

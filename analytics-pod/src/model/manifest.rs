@@ -1,6 +1,6 @@
 //! From a `DetectionModel` to this room's own types.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use crds::DetectionModel;
 use kube::ResourceExt;
@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::{
     error::ModelError,
     info::{ColorOrder, Fit, Layout},
-    spec::{Device, ModelSource, ModelSpec, Precision, Preprocess},
+    spec::{DeepStreamFiles, Device, ModelSource, ModelSpec, Precision, Preprocess},
 };
 
 impl ModelSpec {
@@ -82,8 +82,20 @@ impl ModelSpec {
                 crds::Device::Cpu => Device::Cpu,
                 crds::Device::Gpu => Device::Gpu,
             },
+            deepstream: deepstream(&spec.deepstream, folder),
             name: name.as_str().into(),
         })
+    }
+}
+
+fn deepstream(files: &crds::DeepStreamFiles, folder: &Path) -> DeepStreamFiles {
+    let path = |path: &Option<String>| path.as_ref().map(|path| folder.join(path));
+    DeepStreamFiles {
+        infer_config: path(&files.infer_config),
+        preprocess_config: path(&files.preprocess_config),
+        tracker_config: path(&files.tracker_config),
+        parser_library: path(&files.parser_library),
+        parser_function: files.parser_function.as_deref().map(Arc::from),
     }
 }
 

@@ -25,4 +25,4 @@ pub use info::{ChannelOrder, ColorOrder, ElementType, Fit, InputSpec, Layout, Mo
 pub use onnx::{OnnxHeader, TensorInfo, TensorType};
 pub use runtime::{ONNXRUNTIME_VERSION, Runtime, RuntimeError, forgo_telemetry, runtime, use_library};
 pub use session::{InferenceError, Model, OpenOptions, RunOutput, Session, stop_opening};
-pub use spec::{Device, ModelSource, ModelSpec, Precision, Preprocess};
+pub use spec::{DeepStreamFiles, Device, ModelSource, ModelSpec, Precision, Preprocess};

@@ -1,6 +1,7 @@
 //! An open model, ready to run.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use super::{
     info::{InputSpec, ModelInfo, Placement, Thresholds},
     resolve::{self, Resolved},
     runtime::{Runtime, runtime},
-    spec::ModelSpec,
+    spec::{DeepStreamFiles, ModelSpec},
     tensor::{InputTensor, OutputTensor},
 };
 use crate::observation::Detection;
@@ -70,6 +71,7 @@ pub struct Model {
     file: ModelFile,
     runtime: &'static Runtime,
     intra_op_threads: usize,
+    deepstream: DeepStreamFiles,
     idle: Mutex<Vec<Worker>>,
 }
 
@@ -127,6 +129,7 @@ impl Model {
             file,
             runtime: runtime()?,
             intra_op_threads: options.intra_op_threads,
+            deepstream: spec.deepstream.clone(),
             idle: Mutex::new(Vec::new()),
         };
         let mut worker = model.new_worker(&bytes)?;
@@ -139,6 +142,26 @@ impl Model {
     #[must_use]
     pub fn info(&self) -> &Arc<ModelInfo> {
         &self.reading.info
+    }
+
+    /// Files of DeepStream's elements that its manifest names.
+    #[must_use]
+    pub fn deepstream(&self) -> &DeepStreamFiles {
+        &self.deepstream
+    }
+
+    /// Whether a run takes one number of pictures and no other.
+    #[must_use]
+    pub fn has_fixed_batch(&self) -> bool {
+        self.reading.fixed_batch
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// Where it cannot be read any more, or has changed.
+    pub fn bytes(&self) -> Result<Cow<'static, [u8]>, ModelError> {
+        self.file.read()
     }
 
     /// Takes a session out of the pool, or opens one more. Give it back by dropping it.

@@ -77,6 +77,21 @@ pub enum Device {
     Gpu,
 }
 
+/// Files of DeepStream's elements, in place of what is made of the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeepStreamFiles {
+    /// nvinfer's configuration.
+    pub infer_config: Option<PathBuf>,
+    /// nvdspreprocess's configuration.
+    pub preprocess_config: Option<PathBuf>,
+    /// The configuration of DeepStream's tracker.
+    pub tracker_config: Option<PathBuf>,
+    /// A library that reads the model's outputs.
+    pub parser_library: Option<PathBuf>,
+    /// Its function.
+    pub parser_function: Option<Arc<str>>,
+}
+
 /// Everything that a manifest says of a model; `None` is "as the file or the layout has it".
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
@@ -110,6 +125,8 @@ pub struct ModelSpec {
     pub max_batch: Option<usize>,
     /// Where it runs.
     pub device: Device,
+    /// Files of DeepStream's elements.
+    pub deepstream: DeepStreamFiles,
 }
 
 impl ModelSpec {
@@ -132,6 +149,7 @@ impl ModelSpec {
             precision: Precision::Auto,
             max_batch: None,
             device: Device::Auto,
+            deepstream: DeepStreamFiles::default(),
         }
     }
 

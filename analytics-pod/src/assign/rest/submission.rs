@@ -352,11 +352,15 @@ impl Submission {
     }
 
     fn read_model(&self) -> Result<MadeModel, Vec<FieldError>> {
-        let (namespace, name, spec) = self.read::<DetectionModelSpec>()?;
+        let (namespace, name, mut spec) = self.read::<DetectionModelSpec>()?;
         let mut errors = self.violations(spec.violations());
         if spec.source.file.as_ref().is_some_and(|file| !Path::new(file).is_absolute()) {
             let remedy = "write an absolute path on the pod";
             errors.push(self.error("spec.source.file", "is a relative path, which starts nowhere over REST", remedy));
+        }
+        if spec.deepstream.paths_mut().any(|path| !Path::new(path).is_absolute()) {
+            let remedy = "write absolute paths on the pod";
+            errors.push(self.error("spec.deepstream", "has a relative path, which starts nowhere over REST", remedy));
         }
         if errors.is_empty() { Ok(MadeModel { key: ModelKey { namespace, name }, spec }) } else { Err(errors) }
     }

@@ -2,20 +2,22 @@
 
 use std::{fs, path::Path};
 
+use crds::EngineChoice;
+use deepstream::installation::{Capabilities, Installation};
+
 use super::report::Finding;
-use crate::{engine::native::available_cores, model};
+use crate::{commands::engine, config::Config, engine::native::available_cores, model};
 
 /// Where a Linux driver tells of NVIDIA GPUs.
 const NVIDIA_GPUS: &str = "/proc/driver/nvidia/gpus";
 
-/// Where DeepStream is installed, newest by a link.
-const DEEPSTREAM: &str = "/opt/nvidia/deepstream/deepstream";
-
 const KIND: &str = "machine";
 
 /// Looks at all of it.
-pub(super) fn findings() -> Vec<Finding> {
-    vec![onnxruntime(), cores(), gpus(Path::new(NVIDIA_GPUS)), deepstream(Path::new(DEEPSTREAM))]
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![onnxruntime(), cores(), gpus(Path::new(NVIDIA_GPUS))];
+    findings.extend(engine::installation(config).iter().flat_map(|found| deepstream(found, config.detector.engine)));
+    findings
 }
 
 fn onnxruntime() -> Finding {
@@ -43,18 +45,56 @@ fn gpus(folder: &Path) -> Finding {
     if names.is_empty() {
         Finding::absent(KIND, "GPU", "no NVIDIA driver: models run on the CPU")
     } else {
-        Finding::absent(KIND, "GPU", format!("{}: not used, this version runs models on the CPU", names.join(", ")))
+        Finding::absent(KIND, "GPU", format!("{}: used by DeepStream only", names.join(", ")))
     }
 }
 
-fn deepstream(folder: &Path) -> Finding {
-    match fs::read_to_string(folder.join("version")) {
-        Ok(version) => {
-            let version = version.lines().next().unwrap_or_default().trim().to_owned();
-            Finding::absent(KIND, "DeepStream", format!("{version}: not used, this version has no DeepStream engine"))
+/// What there is of DeepStream, which engine runs, and what is in the way of DeepStream where it is asked for.
+fn deepstream(installation: &Installation, wanted: EngineChoice) -> Vec<Finding> {
+    let name = "DeepStream";
+    let mut findings = Vec::new();
+    if installation.is_present() {
+        let version = installation.version().map_or_else(
+            || format!("of an unknown version in {}", installation.folder.display()),
+            |(version, evidence)| format!("{version} ({evidence}) in {}", installation.folder.display()),
+        );
+        let abilities = installation.capabilities().map(abilities).unwrap_or_default();
+        findings.push(Finding::absent(KIND, name, [version, abilities].join("\n")));
+        for problem in installation.problems() {
+            let message = problem.to_string();
+            findings.push(match wanted {
+                EngineChoice::DeepStream => Finding::bad(KIND, name, message),
+                EngineChoice::Auto | EngineChoice::Native => Finding::absent(KIND, name, message),
+            });
         }
-        Err(_) => Finding::absent(KIND, "DeepStream", format!("not installed in {}", folder.display())),
+    } else {
+        findings.push(Finding::absent(KIND, name, format!("not installed in {}", installation.folder.display())));
     }
+    findings.push(match engine::chosen(wanted, installation) {
+        Ok(chosen) => {
+            let engine = if chosen.deepstream { "DeepStream" } else { "Native" };
+            Finding::good(KIND, "engine", format!("{engine}: {}", chosen.why))
+        }
+        Err(refused) => Finding::bad(KIND, "engine", refused.to_string()),
+    });
+    findings
+}
+
+fn abilities(capabilities: Capabilities) -> String {
+    let Capabilities { source_bin, preprocess, tracker, control_events, native_overlay, rest, .. } = capabilities;
+    let all = [
+        (source_bin, "source bin"),
+        (preprocess, "tensor preparation"),
+        (tracker, "tracker"),
+        (control_events, "control events"),
+        (native_overlay, "overlay"),
+        (rest, "REST"),
+    ];
+    let words = |wanted: bool| {
+        let words: Vec<_> = all.iter().filter(|(has, _)| *has == wanted).map(|(_, word)| *word).collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    };
+    format!("has {}; has not {}", words(true), words(false))
 }
 
 #[cfg(test)]
@@ -62,6 +102,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::commands::check::report::CheckReport;
 
     #[test]
     fn gpus_are_named_by_their_driver() {
@@ -73,11 +114,24 @@ mod tests {
         assert!(gpus(&folder.path().join("none")).detail.starts_with("no NVIDIA driver"));
     }
 
+    fn told(installation: &Installation, wanted: EngineChoice) -> String {
+        CheckReport { findings: deepstream(installation, wanted) }.to_table()
+    }
+
     #[test]
-    fn deepstream_tells_its_version() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("version"), "Version: DeepStream 7.1.0\n").unwrap();
-        assert!(deepstream(folder.path()).detail.starts_with("Version: DeepStream 7.1.0"));
-        assert!(deepstream(&folder.path().join("none")).detail.starts_with("not installed"));
+    fn deepstream_is_told_with_the_engine_that_follows() {
+        let absent = Installation { folder: "/opt/nvidia/deepstream/deepstream".into(), ..Installation::default() };
+        let broken = Installation {
+            folder_exists: true,
+            file_version: Some(::deepstream::Version::new(7, 1)),
+            ..absent.clone()
+        };
+        let mut text = String::new();
+        for wanted in [EngineChoice::Auto, EngineChoice::DeepStream] {
+            for installation in [&absent, &broken] {
+                text.push_str(&told(installation, wanted));
+            }
+        }
+        insta::assert_snapshot!(text);
     }
 }

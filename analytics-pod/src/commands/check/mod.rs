@@ -55,7 +55,7 @@ pub fn check(args: &CheckArgs, effective: &Effective) -> Result<ExitCode, CheckE
     let mut of_manifests = Vec::new();
     let desired = manifests(args, effective, &mut of_manifests)?;
     let mut findings = Machine::look().findings(desired.sources.len());
-    findings.extend(machine::findings());
+    findings.extend(machine::findings(&effective.config));
     findings.extend(of_manifests);
     findings.extend(elements(&desired));
     let models = models(&desired, &mut findings);

@@ -5,7 +5,7 @@ mod capacity;
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use capacity::CapacityMeter;
-use crds::report::Rates;
+use crds::{EngineChoice, report::Rates};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinHandle},
@@ -63,6 +63,11 @@ pub enum ServeError {
     /// The same.
     #[error("VISION_STATUS_LISTEN (--status-listen): {0}")]
     Report(#[from] ReportServerError),
+    /// Its capacity is not measured yet.
+    #[error(
+        "detector.engine: in a cluster pods run the engine Native: what a pod takes with DeepStream is not measured yet; write Native or Auto"
+    )]
+    DeepStream,
     /// An output cannot be opened, or has failed.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -113,6 +118,9 @@ pub async fn serve(args: &ServeArgs, stop: &StopRequest, context: RunContext) ->
     let store = Arc::new(run::store(inputs, effective, None, &registry, level));
     let threads = config.detector.workers.map_or_else(ThreadPolicy::detect, ThreadPolicy::with_workers);
     let meter = CapacityMeter::new(&identity.pod, threads.workers, config.state_folder.as_deref());
+    if config.detector.engine == EngineChoice::DeepStream {
+        return Err(ServeError::DeepStream);
+    }
     let engine = Arc::new(NativeEngine::new(NativeSettings { threads })?);
     let health = Arc::new(Health::default());
     let pod = Pod::start(PodSettings {

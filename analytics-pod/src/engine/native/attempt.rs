@@ -299,7 +299,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// The time by which frames are selected: when they are to be presented, or else when they were taken.
-fn selection_time(presented: Option<gst::ClockTime>, captured: Capture) -> u64 {
+pub(in crate::engine) fn selection_time(presented: Option<gst::ClockTime>, captured: Capture) -> u64 {
     presented.map_or_else(|| captured.time.as_nanosecond().max(0) as u64, gst::ClockTime::nseconds)
 }
 

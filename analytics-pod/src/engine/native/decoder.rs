@@ -54,7 +54,7 @@ fn media_type(caps: &gst::CapsRef) -> &str {
 }
 
 /// The usual name of the codec of `caps`.
-pub(super) fn codec_name(caps: &gst::CapsRef) -> &str {
+pub(in crate::engine) fn codec_name(caps: &gst::CapsRef) -> &str {
     let media_type = media_type(caps);
     match KNOWN.iter().find(|known| known.media_type == media_type) {
         Some(known) => known.codec,
@@ -64,12 +64,12 @@ pub(super) fn codec_name(caps: &gst::CapsRef) -> &str {
 }
 
 /// Whether a picture of this format can be decoded only from a key frame on.
-pub(super) fn needs_key_frame(caps: &gst::CapsRef) -> bool {
+pub(in crate::engine) fn needs_key_frame(caps: &gst::CapsRef) -> bool {
     !matches!(media_type(caps), RAW | "image/jpeg" | "image/png")
 }
 
 /// Whether a decoder for `old` reads `new` without being set up again.
-pub(super) fn is_compatible(old: &gst::CapsRef, new: &gst::CapsRef) -> bool {
+pub(in crate::engine) fn is_compatible(old: &gst::CapsRef, new: &gst::CapsRef) -> bool {
     let essential = ["stream-format", "alignment", "codec_data", "width", "height", "format", "mpegversion"];
     match (old.structure(0), new.structure(0)) {
         (Some(old), Some(new)) => {

@@ -29,11 +29,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(in crate::engine) use attempt::selection_time;
 pub use capacity::{Capacity, CapacityError, measure, relative_cost};
 pub use cores::{ThreadPolicy, available_cores};
 pub use decoder::elements;
+pub(in crate::engine) use decoder::{codec_name, is_compatible, needs_key_frame};
 use detector::ModelChoice;
+pub(in crate::engine) use pending::Pending;
 use scheduler::{LaneId, Scheduler};
+pub(in crate::engine) use selection::Selector;
+pub(in crate::engine) use stream::Stop;
 use stream::Stream;
 use tokio::sync::mpsc::UnboundedSender;
 

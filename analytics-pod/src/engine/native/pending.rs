@@ -10,7 +10,7 @@ const HELD_AT_MOST: usize = 32;
 
 /// What was given to a decoder and has not come out as a picture.
 #[derive(Debug)]
-pub(super) struct Pending<T> {
+pub(in crate::engine) struct Pending<T> {
     units: VecDeque<(Option<u64>, T)>,
     /// As many as there are units, rising.
     numbers: VecDeque<u64>,
@@ -18,20 +18,20 @@ pub(super) struct Pending<T> {
 
 /// See [`Pending::take`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Taken<T> {
+pub(in crate::engine) struct Taken<T> {
     /// The picture's number and what it came from; `None` for a picture too many.
-    pub(super) unit: Option<(u64, T)>,
+    pub(in crate::engine) unit: Option<(u64, T)>,
     /// Units that can give no picture any more.
-    pub(super) lost: usize,
+    pub(in crate::engine) lost: usize,
 }
 
 impl<T> Pending<T> {
-    pub(super) fn new() -> Self {
+    pub(in crate::engine) fn new() -> Self {
         Self { units: VecDeque::new(), numbers: VecDeque::new() }
     }
 
     /// The access unit that arrived as `number` goes into the decoder. Returns how many can give no picture any more.
-    pub(super) fn put(&mut self, time: Option<u64>, number: u64, unit: T) -> usize {
+    pub(in crate::engine) fn put(&mut self, time: Option<u64>, number: u64, unit: T) -> usize {
         self.units.push_back((time, unit));
         self.numbers.push_back(number);
         if self.units.len() > HELD_AT_MOST {
@@ -44,7 +44,7 @@ impl<T> Pending<T> {
 
     /// A picture presented at `time` comes out. Pictures come in presentation order, so a unit presented before it is
     /// lost. Where times are missing or were changed, the oldest unit is taken.
-    pub(super) fn take(&mut self, time: Option<u64>) -> Taken<T> {
+    pub(in crate::engine) fn take(&mut self, time: Option<u64>) -> Taken<T> {
         let position = time
             .and_then(|time| self.units.iter().position(|(unit, _)| *unit == Some(time)))
             .or(if self.units.is_empty() { None } else { Some(0) });
@@ -60,8 +60,18 @@ impl<T> Pending<T> {
         Taken { unit, lost }
     }
 
+    /// How many have not come out.
+    pub(in crate::engine) fn len(&self) -> usize {
+        self.units.len()
+    }
+
+    /// The numbers that are left, rising.
+    pub(in crate::engine) fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.numbers.iter().copied()
+    }
+
     /// The decoder gives no more pictures. Returns how many units had none.
-    pub(super) fn clear(&mut self) -> usize {
+    pub(in crate::engine) fn clear(&mut self) -> usize {
         let lost = self.units.len();
         self.units.clear();
         self.numbers.clear();

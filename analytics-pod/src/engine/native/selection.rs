@@ -20,7 +20,7 @@ const NEAR: f64 = 0.75;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Selector {
+pub(in crate::engine) struct Selector {
     rate: Option<f64>,
     /// Presentation time and whether other units refer to it, in decoding order.
     window: VecDeque<(f64, bool)>,
@@ -42,7 +42,7 @@ struct Grid {
 
 impl Selector {
     /// The asked rate in frames per second from now on; `None`: every frame.
-    pub(super) fn set_rate(&mut self, rate: Option<f64>) {
+    pub(in crate::engine) fn set_rate(&mut self, rate: Option<f64>) {
         let rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
         if rate != self.rate {
             self.rate = rate;
@@ -51,7 +51,7 @@ impl Selector {
     }
 
     /// Whether to decode the access unit presented at `time`. Those that others refer to always are.
-    pub(super) fn decodes(&mut self, time: u64, disposable: bool) -> bool {
+    pub(in crate::engine) fn decodes(&mut self, time: u64, disposable: bool) -> bool {
         let time = time as f64;
         self.note(time, !disposable);
         let decodes = self.is_needed(time, disposable);
@@ -78,7 +78,7 @@ impl Selector {
     }
 
     /// Whether the picture presented at `time` is due.
-    pub(super) fn is_due(&mut self, time: u64) -> bool {
+    pub(in crate::engine) fn is_due(&mut self, time: u64) -> bool {
         let time = time as f64;
         let step = self.last_picture.map(|last| time - last);
         self.last_picture = Some(time);

@@ -42,7 +42,7 @@ pub(super) struct Frame {
 
 /// A request to end that wakes whoever waits for it.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(in crate::engine) struct Stop {
     requested: AtomicBool,
     sender: Mutex<Option<Sender<Infallible>>>,
     /// Disconnected once requested.
@@ -50,17 +50,17 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    pub(super) fn new() -> Self {
+    pub(in crate::engine) fn new() -> Self {
         let (sender, receiver) = bounded(0);
         Self { requested: AtomicBool::new(false), sender: Mutex::new(Some(sender)), receiver }
     }
 
-    pub(super) fn request(&self) {
+    pub(in crate::engine) fn request(&self) {
         self.requested.store(true, Ordering::Release);
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    pub(super) fn is_requested(&self) -> bool {
+    pub(in crate::engine) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }
 }

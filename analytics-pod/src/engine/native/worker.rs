@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     engine::{DetectionSettings, InferredFrame},
-    model::{InferenceError, ModelInfo, Placement, Thresholds},
+    model::{InferenceError, ModelInfo, Placement},
     observation::Detection,
     telemetry::{DropReason, Stage},
 };
@@ -142,7 +142,7 @@ impl Bench {
             match self.lay(job, laid.len()) {
                 Ok((placement, metadata)) => {
                     let settings = job.stream.detection.load_full();
-                    pictures.push((placement, thresholds(&self.info, &settings)));
+                    pictures.push((placement, settings.thresholds(&self.info)));
                     laid.push(Laid { in_hand, metadata, settings });
                 }
                 Err(error) => {
@@ -166,7 +166,7 @@ impl Bench {
                     let telemetry = &in_hand.job.stream.telemetry;
                     telemetry.add_stage(Stage::Infer, infer);
                     telemetry.add_stage(Stage::PostProcess, post_process);
-                    let detections = wanted(detections.next().unwrap_or_default(), &settings);
+                    let detections = settings.wanted(detections.next().unwrap_or_default());
                     let frame = inferred(&in_hand.job, self.info.clone(), detections, output.inference, metadata);
                     in_hand.deliver(frame);
                 }
@@ -229,31 +229,4 @@ fn inferred(
         metadata,
         telemetry: telemetry.clone(),
     }
-}
-
-/// What the run keeps: the source's settings over the model's.
-fn thresholds(model: &ModelInfo, settings: &DetectionSettings) -> Thresholds {
-    let defaults = &model.thresholds;
-    Thresholds {
-        confidence: settings.confidence.unwrap_or(defaults.confidence),
-        iou: settings.iou.unwrap_or(defaults.iou),
-        // A confidence for the source is one for all of its classes.
-        per_class: if settings.confidence.is_some() { Arc::default() } else { defaults.per_class.clone() },
-        class_agnostic: defaults.class_agnostic,
-        // Where only some classes are wanted, objects of others must not use up the places.
-        max_objects: if settings.classes.is_some() {
-            settings.max_objects.max(defaults.max_objects)
-        } else {
-            settings.max_objects
-        },
-    }
-}
-
-/// The detections of wanted classes, not more than wanted.
-fn wanted(mut detections: Vec<Detection>, settings: &DetectionSettings) -> Vec<Detection> {
-    if let Some(classes) = &settings.classes {
-        detections.retain(|detection| classes.contains(&detection.class));
-    }
-    detections.truncate(settings.max_objects);
-    detections
 }
