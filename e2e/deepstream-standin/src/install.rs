@@ -9,13 +9,8 @@ use std::{
 use crate::version::{Epoch, Version};
 
 /// The libraries that go into `lib`, by the name of their file.
-pub const LIBRARIES: [&str; 5] = [
-    "libnvds_meta.so",
-    "libnvdsgst_meta.so",
-    "libnvdsgst_helper.so",
-    "libnvdsgst_customhelper.so",
-    "libnvds_utils.so",
-];
+pub const LIBRARIES: [&str; 5] =
+    ["libnvds_meta.so", "libnvdsgst_meta.so", "libnvdsgst_helper.so", "libnvdsgst_customhelper.so", "libnvds_utils.so"];
 
 /// The one library that holds every element. Each plugin of `lib/gst-plugins` is a link to it.
 pub const ELEMENTS: &str = "libdeepstream_standin_elements.so";

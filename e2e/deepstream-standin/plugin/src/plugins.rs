@@ -6,7 +6,7 @@ use std::{
 };
 
 use deepstream_standin::version::{LAYOUT_VARIABLE, VERSION_VARIABLE, current};
-use gstreamer::{ffi as gst_ffi, glib, glib::translate::*};
+use gstreamer::{ffi as gst_ffi, glib, glib::translate::FromGlibPtrBorrow};
 
 use crate::{convert, decoder, infer, jpeg, mux, osd, runtime, tracker, uri_source};
 

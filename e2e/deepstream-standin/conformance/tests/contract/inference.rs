@@ -56,8 +56,7 @@ fn objects_that_were_drawn_are_found_in_every_epoch() {
                 if share("visible") < 0.6 || share("height") < 0.06 || share("y") + share("height") > 0.99 {
                     continue;
                 }
-                let drawn =
-                    [share("x") * 640.0, share("y") * 360.0, share("width") * 640.0, share("height") * 360.0];
+                let drawn = [share("x") * 640.0, share("y") * 360.0, share("width") * 640.0, share("height") * 360.0];
                 let class = CLASSES.iter().position(|name| object["class"] == *name).unwrap() as u64;
                 wanted += 1;
                 found += usize::from(boxes(frame).iter().any(|(c, b)| *c == class && iou(*b, drawn) > 0.5));
@@ -173,7 +172,8 @@ fn an_engine_is_written_beside_the_model_and_used_where_it_fits() {
     let engine = folder.path().join("starter.onnx_b1_gpu0_fp32.engine");
     assert!(engine.is_file());
     let text = fs::read_to_string(&path).unwrap();
-    let without_model = text.replace("onnx-file=starter.onnx\n", "model-engine-file=starter.onnx_b1_gpu0_fp32.engine\n");
+    let without_model =
+        text.replace("onnx-file=starter.onnx\n", "model-engine-file=starter.onnx_b1_gpu0_fp32.engine\n");
     fs::write(&path, &without_model).unwrap();
     let told = Scene::new("7.1", "launch", &[&description(&path, "")]).play();
     assert_eq!(told.all("frame")[0]["inferred"], json!(1), "{told:?}");

@@ -60,13 +60,14 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 }
 
 mod imp {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this element")]
     use super::*;
 
     #[derive(Debug, Default)]
     pub(crate) struct Decoder {
         store: Store,
         upload: OnceLock<Upload>,
-        decoder: Mutex<Option<gst::Element>>,
+        codec: Mutex<Option<gst::Element>>,
     }
 
     #[glib::object_subclass]
@@ -111,7 +112,9 @@ mod imp {
             // A bin unlinks what it takes in, so pads come afterwards.
             let mut added = bin.add(&upload).is_ok();
             let source = upload.static_pad("src").and_then(|pad| {
-                gst::GhostPad::builder_from_template_with_target(&templates[1], &pad).ok().map(|pad| pad.name("src").build())
+                gst::GhostPad::builder_from_template_with_target(&templates[1], &pad)
+                    .ok()
+                    .map(|pad| pad.name("src").build())
             });
             let sink = gst::GhostPad::builder_from_template(&templates[0])
                 .name("sink")
@@ -122,9 +125,7 @@ mod imp {
                     Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.chain(pad, buffer))
                 })
                 .build();
-            added = added
-                && bin.add_pad(&sink).is_ok()
-                && source.is_some_and(|source| bin.add_pad(&source).is_ok());
+            added = added && bin.add_pad(&sink).is_ok() && source.is_some_and(|source| bin.add_pad(&source).is_ok());
             debug_assert!(added, "a new bin takes pads and elements of names that it does not have");
             let _ = self.upload.set(upload);
         }
@@ -154,7 +155,8 @@ mod imp {
                     .structure(stream("video/x-h264"))
                     .structure(stream("video/x-h265"))
                     .build();
-                let source = gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
+                let source =
+                    gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
                 [("sink", gst::PadDirection::Sink, sink), ("src", gst::PadDirection::Src, source)]
                     .into_iter()
                     .filter_map(|(name, direction, caps)| {
@@ -173,7 +175,7 @@ mod imp {
             }
             let result = self.parent_change_state(transition)?;
             if transition == gst::StateChange::ReadyToNull {
-                let decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let decoder = self.codec.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(decoder) = decoder {
                     self.forget(&decoder);
                 }
@@ -199,7 +201,7 @@ mod imp {
 
         /// Puts the decoder of the caps' codec in place.
         fn choose(&self, pad: &gst::GhostPad, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
-            let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut decoder = self.codec.lock().unwrap_or_else(PoisonError::into_inner);
             let name = match caps.structure(0).map(|structure| structure.name().as_str()) {
                 Some("video/x-h265") => "avdec_h265",
                 _ => "avdec_h264",

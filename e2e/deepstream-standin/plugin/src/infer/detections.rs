@@ -29,7 +29,11 @@ const NORM: f32 = 35.0;
 
 /// The built-in reader: grids of coverage and boxes, by the names of the outputs (the detectors that DeepStream comes
 /// with).
-pub(crate) fn read_grids(outputs: &[Plane<'_>], input: (u32, u32), classes: &[Class]) -> Result<Vec<Detection>, String> {
+pub(crate) fn read_grids(
+    outputs: &[Plane<'_>],
+    input: (u32, u32),
+    classes: &[Class],
+) -> Result<Vec<Detection>, String> {
     let find = |word: &str| outputs.iter().rfind(|output| output.name.contains(word));
     let coverage = find("cov").ok_or("Could not find output coverage layer for parsing objects")?;
     let boxes = find("bbox").ok_or("Could not find output bbox layer for parsing objects")?;
@@ -62,15 +66,7 @@ pub(crate) fn read_grids(outputs: &[Plane<'_>], input: (u32, u32), classes: &[Cl
             let bottom = clip((value(3) + centre_y) * NORM, input.1);
             if right >= left && bottom >= top {
                 let (width, height) = (right - left, bottom - top);
-                detections.push(Detection {
-                    class: class as u32,
-                    left,
-                    top,
-                    width,
-                    height,
-                    confidence,
-                    rotation: 0.0,
-                });
+                detections.push(Detection { class: class as u32, left, top, width, height, confidence, rotation: 0.0 });
             }
         }
     }
@@ -205,6 +201,7 @@ pub(crate) fn to_frame(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use std::path::Path;
 
@@ -246,7 +243,8 @@ mod tests {
 
     #[test]
     fn boxes_are_joined_by_class() {
-        let found = vec![detection(0, 0.0, 0.5), detection(0, 1.0, 0.9), detection(1, 0.0, 0.6), detection(2, 0.0, 0.9)];
+        let found =
+            vec![detection(0, 0.0, 0.5), detection(0, 1.0, 0.9), detection(1, 0.0, 0.6), detection(2, 0.0, 0.9)];
         let joined = join(found.clone(), &config("cluster-mode=2\n"));
         assert_eq!(joined, [detection(0, 1.0, 0.9), detection(1, 0.0, 0.6)]);
         assert_eq!(join(found, &config("cluster-mode=4\n")).len(), 3);

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     ffi::CString,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
@@ -18,14 +17,15 @@ use gstreamer_base::subclass::{BaseTransformMode, prelude::*};
 use gstreamer_video as gst_video;
 
 use super::{
-    CAT, ProcessMode,
+    CAT, DETECTOR, ProcessMode,
     attach::{self, RawOutputs},
     backend::{Backend, Output, Purpose, Values},
     detections::{Detection, Placement, Plane, join, place, read_grids, to_frame},
     parser::Parser,
+    start::{read_labels, refuse_what_is_not_played},
 };
 use crate::{
-    config::{self, Cluster, Colors, Config, ConfigError, Read},
+    config::{self, Colors, Config, ConfigError, Read},
     nvmm::{self, Mapped},
     picture::{Area, Filter, View, scale_to_rgb},
     properties::{Store, boolean, choice, int, pointer, text, uint},
@@ -34,12 +34,6 @@ use crate::{
 
 /// What the real element begins with.
 const DEFAULT_UNIQUE_ID: u32 = 15;
-
-/// `NvDsInferNetworkType_Detector`.
-const DETECTOR: u32 = 0;
-
-/// `NvDsInferNetworkType_Other`: raw outputs only.
-const OTHER: u32 = 100;
 
 /// The element between start and stop.
 #[derive(Debug)]
@@ -53,7 +47,7 @@ struct Running {
     labels: Vec<CString>,
     interval: u32,
     counter: u64,
-    /// Sources that a PAD_ADDED was seen of.
+    /// Sources that a `PAD_ADDED` was seen of.
     sources: HashSet<u32>,
     input: Vec<f32>,
     canvas: Vec<u8>,
@@ -232,15 +226,6 @@ impl BaseTransformImpl for Infer {
     }
 }
 
-/// Labels by class: one a line, of which what stands before a semicolon counts.
-fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        gst::error_msg!(gst::ResourceError::Failed, ["Could not open labels file:{}: {error}", path.display()])
-    })?;
-    let label = |line: &str| line.split(';').next().unwrap_or_default().trim().to_owned();
-    Ok(text.lines().map(|line| CString::new(label(line)).unwrap_or_default()).collect())
-}
-
 impl Infer {
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
@@ -254,13 +239,12 @@ impl Infer {
     fn prepare(&self) -> Result<Running, gst::ErrorMessage> {
         let element = self.obj();
         let path: Option<String> = self.store.typed(&*element, "config-file-path");
-        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| {
-            gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"])
-        })?;
+        let path = path
+            .filter(|path| !path.is_empty())
+            .ok_or_else(|| gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"]))?;
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Read { config, complaints } = read
-            .unwrap_or_else(|| config::read(Path::new(&path), current()))
-            .map_err(|error| {
+        let Read { config, complaints } =
+            read.unwrap_or_else(|| config::read(Path::new(&path), current())).map_err(|error| {
                 gst::error_msg!(
                     gst::LibraryError::Settings,
                     ["Configuration file parsing failed. Config file path: {path}: {error}"]
@@ -338,7 +322,8 @@ impl Infer {
         }
         let mapped = Mapped::new(buffer).ok_or_else(|| failed("the buffer holds no NVMM surfaces".to_owned()))?;
         let head = mapped.head();
-        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id {
+        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id
+        {
             return Err(gst::error_msg!(
                 gst::ResourceError::Failed,
                 [
@@ -421,33 +406,6 @@ impl Infer {
         }
         Ok(())
     }
-}
-
-/// What the stand-in cannot do ends the start with a sentence, for doing something else would prove nothing.
-fn refuse_what_is_not_played(config: &Config, mode: ProcessMode, from_meta: bool) -> Result<(), String> {
-    let refuse = |what: &str| Err(format!("the stand-in does not play {what}"));
-    if mode == ProcessMode::Secondary || config.process_mode == 2 {
-        return refuse("process-mode=2 (models on objects)");
-    }
-    if from_meta || config.input_from_meta {
-        return refuse("input-tensor-meta");
-    }
-    if let Some(key) = &config.other_model {
-        return refuse(&format!("models of {key}, only of onnx-file"));
-    }
-    if !matches!(config.network_type, DETECTOR | OTHER) {
-        return refuse(&format!("network-type={}", config.network_type));
-    }
-    if matches!(config.cluster, Cluster::Dbscan | Cluster::Hybrid) {
-        return refuse("cluster-mode 1 and 3 (DBSCAN), whose library is closed");
-    }
-    if config.colors == Colors::Gray {
-        return refuse("model-color-format=2");
-    }
-    if !matches!(config.scaling_filter, 0 | 1 | 6) {
-        return refuse(&format!("scaling-filter={}, only 0, 1 and 6", config.scaling_filter));
-    }
-    Ok(())
 }
 
 impl Running {

@@ -1,0 +1,44 @@
+//! What has to be there before the first frame.
+
+use std::{ffi::CString, fs, path::Path};
+
+use gstreamer as gst;
+
+use super::{DETECTOR, OTHER, ProcessMode};
+use crate::config::{Cluster, Colors, Config};
+
+/// Labels by class: one a line, of which what stands before a semicolon counts.
+pub(super) fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        gst::error_msg!(gst::ResourceError::Failed, ["Could not open labels file:{}: {error}", path.display()])
+    })?;
+    let label = |line: &str| line.split(';').next().unwrap_or_default().trim().to_owned();
+    Ok(text.lines().map(|line| CString::new(label(line)).unwrap_or_default()).collect())
+}
+
+/// What the stand-in cannot do ends the start with a sentence, for doing something else would prove nothing.
+pub(super) fn refuse_what_is_not_played(config: &Config, mode: ProcessMode, from_meta: bool) -> Result<(), String> {
+    let refuse = |what: &str| Err(format!("the stand-in does not play {what}"));
+    if mode == ProcessMode::Secondary || config.process_mode == 2 {
+        return refuse("process-mode=2 (models on objects)");
+    }
+    if from_meta || config.input_from_meta {
+        return refuse("input-tensor-meta");
+    }
+    if let Some(key) = &config.other_model {
+        return refuse(&format!("models of {key}, only of onnx-file"));
+    }
+    if !matches!(config.network_type, DETECTOR | OTHER) {
+        return refuse(&format!("network-type={}", config.network_type));
+    }
+    if matches!(config.cluster, Cluster::Dbscan | Cluster::Hybrid) {
+        return refuse("cluster-mode 1 and 3 (DBSCAN), whose library is closed");
+    }
+    if config.colors == Colors::Gray {
+        return refuse("model-color-format=2");
+    }
+    if !matches!(config.scaling_filter, 0 | 1 | 6) {
+        return refuse(&format!("scaling-filter={}, only 0, 1 and 6", config.scaling_filter));
+    }
+    Ok(())
+}
