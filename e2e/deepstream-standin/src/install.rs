@@ -28,6 +28,9 @@ pub const PLUGINS: [(&str, (u32, u32)); 9] = [
     ("libgstnvjpeg.so", (5, 0)),
 ];
 
+/// The library of nvdspreprocess's usual functions; here a link, for the stand-in does their work itself.
+pub const PREPROCESS_FUNCTIONS: &str = "libcustom2d_preprocess.so";
+
 /// The tracker's low-level library; here a file that is only looked for.
 pub const TRACKER: &str = "libnvds_nvmultiobjecttracker.so";
 
@@ -71,7 +74,7 @@ pub fn install(root: &Path, version: Version, built: &Path) -> Result<(), Instal
     for name in LIBRARIES.iter().chain([&ELEMENTS]) {
         place(&built.join(name), &library.join(name))?;
     }
-    for (name, (major, minor)) in PLUGINS {
+    for (name, (major, minor)) in PLUGINS.into_iter().chain([(PREPROCESS_FUNCTIONS, (6, 0))]) {
         let link = plugins.join(name);
         if link.symlink_metadata().is_ok() {
             fs::remove_file(&link).map_err(write(&link))?;

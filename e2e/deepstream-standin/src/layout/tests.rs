@@ -230,3 +230,35 @@ fn inference_structs_have_the_published_sizes() {
     // A std::vector of libstdc++ is three pointers; the reference at the end is a fourth one.
     assert_eq!([size_of::<CppVector>(), size_of::<ParseParameters>()], [24, 64]);
 }
+
+#[test]
+fn regions_have_the_published_sizes_and_come_back_as_they_were_written() {
+    use crate::version::KNOWN;
+
+    let view = RegionView {
+        area: [1.0, 2.0, 3.0, 4.0],
+        frame: 8 as *mut std::ffi::c_void,
+        scale: (0.5, 0.25),
+        offset: (6.0, 7.0),
+    };
+    for version in KNOWN {
+        let size = region_size(version, version.epoch());
+        let mut memory = [0_u64; 31];
+        assert!(size <= size_of_val(&memory));
+        // SAFETY: zeroed, aligned memory of that size.
+        let read = unsafe {
+            write_region(version, version.epoch(), memory.as_mut_ptr().cast(), &view);
+            read_region(version, version.epoch(), memory.as_ptr().cast())
+        };
+        assert_eq!(read, view, "{version}");
+        let expected = match (version.major, version.minor) {
+            (..=5, _) | (6, ..=1) => 232,
+            (6..=8, _) => 240,
+            _ => 248,
+        };
+        assert_eq!(size, expected, "{version}");
+    }
+    assert_eq!([size_of::<CppString>(), size_of::<PreprocessBatch>(), size_of::<TensorInput>()], [32, 64, 104]);
+    assert_eq!(offset_of!(TensorInput, shape), 16);
+    assert_eq!(offset_of!(TensorInput, name), 48);
+}

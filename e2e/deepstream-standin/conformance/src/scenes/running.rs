@@ -196,3 +196,38 @@ pub(crate) fn stalled(description: &str, milliseconds: u64) {
     drop(silent);
     pipeline.bin.set_state(gst::State::Null).unwrap();
 }
+
+/// Plays a camera with a main loop until frames have come again after a pause of two seconds.
+pub(crate) fn camera(description: &str, milliseconds: u64) {
+    const PAUSE: Duration = Duration::from_secs(2);
+    let pipeline = Pipeline::new(description);
+    pipeline.play().unwrap();
+    let main_loop = glib::MainLoop::new(None, false);
+    let quit = main_loop.clone();
+    let buffers = pipeline.buffers.clone();
+    let (mut seen, mut last, mut paused) = (0, Instant::now(), false);
+    let deadline = Instant::now() + Duration::from_millis(milliseconds);
+    glib::timeout_add_local(Duration::from_millis(20), move || {
+        let now = buffers.load(Ordering::SeqCst);
+        if now > seen {
+            if seen == 0 {
+                say("streams", json!(null));
+            }
+            if seen > 0 && !paused && last.elapsed() >= PAUSE {
+                say("resumed", json!(now));
+                paused = true;
+            }
+            (seen, last) = (now, Instant::now());
+        }
+        if paused || Instant::now() > deadline {
+            quit.quit();
+            return glib::ControlFlow::Break;
+        }
+        glib::ControlFlow::Continue
+    });
+    main_loop.run();
+    if let Some(error) = pipeline.error() {
+        say("error", json!(error));
+    }
+    pipeline.bin.set_state(gst::State::Null).unwrap();
+}

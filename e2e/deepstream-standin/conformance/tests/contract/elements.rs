@@ -26,6 +26,7 @@ fn every_element_is_shown_by_its_own_plugin() {
         ("nvurisrcbin", "nvdsgst_nvurisrcbin"),
         ("nvv4l2decoder", "nvvideo4linux2"),
         ("nvtracker", "nvdsgst_tracker"),
+        ("nvdspreprocess", "nvdsgst_preprocess"),
         ("nvdsosd", "nvdsgst_osd"),
         ("nvvideoconvert", "nvvideoconvert"),
         ("nvjpegenc", "nvjpeg"),

@@ -28,7 +28,7 @@ fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }
 
-fn temporary() -> PathBuf {
+pub(crate) fn temporary() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standin");
     fs::create_dir_all(&folder).unwrap();
     folder

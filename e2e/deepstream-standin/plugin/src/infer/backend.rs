@@ -150,7 +150,8 @@ fn environment() -> Result<&'static Environment, BackendError> {
 #[derive(Debug)]
 pub(crate) struct Backend {
     session: Session,
-    input: String,
+    /// The name of the input.
+    pub(crate) input: String,
     /// Channels, height, width.
     pub(crate) dims: [u32; 3],
     nhwc: bool,

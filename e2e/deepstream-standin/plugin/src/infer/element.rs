@@ -20,14 +20,16 @@ use super::{
     CAT, DETECTOR, ProcessMode,
     attach::{self, RawOutputs},
     backend::{Backend, Output, Purpose, Values},
-    detections::{Detection, Placement, Plane, join, place, read_grids, to_frame},
+    detections::{Detection, Plane, join, read_grids, to_frame},
     parser::Parser,
     start::{read_labels, refuse_what_is_not_played},
+    tensors,
 };
 use crate::{
     config::{self, Colors, Config, ConfigError, Read},
     nvmm::{self, Mapped},
     picture::{Area, Filter, View, scale_to_rgb},
+    placement::{Placement, place},
     properties::{Store, boolean, choice, int, pointer, text, uint},
     runtime::{event, event_number, source_of, table},
 };
@@ -37,20 +39,22 @@ const DEFAULT_UNIQUE_ID: u32 = 15;
 
 /// The element between start and stop.
 #[derive(Debug)]
-struct Running {
-    config: Config,
-    unique_id: u32,
-    gpu_id: u32,
-    batch_size: usize,
-    backend: Backend,
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) unique_id: u32,
+    pub(super) gpu_id: u32,
+    pub(super) batch_size: usize,
+    pub(super) backend: Backend,
     parser: Option<Parser>,
-    labels: Vec<CString>,
+    pub(super) labels: Vec<CString>,
     interval: u32,
     counter: u64,
     /// Sources that a `PAD_ADDED` was seen of.
     sources: HashSet<u32>,
     input: Vec<f32>,
     canvas: Vec<u8>,
+    /// Whether nvdspreprocess makes the input.
+    from_meta: bool,
 }
 
 #[derive(Debug, Default)]
@@ -214,7 +218,8 @@ impl BaseTransformImpl for Infer {
     fn transform_ip(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut running = self.running();
         let running = running.as_mut().ok_or(gst::FlowError::Flushing)?;
-        let skip = !running.counter.is_multiple_of(u64::from(running.interval) + 1);
+        // Tensors that somebody made are run whatever the interval says.
+        let skip = !running.from_meta && !running.counter.is_multiple_of(u64::from(running.interval) + 1);
         running.counter += 1;
         if skip {
             return Ok(gst::FlowSuccess::Ok);
@@ -261,7 +266,7 @@ impl Infer {
         };
         let mode: ProcessMode = self.store.typed(&*element, "process-mode");
         let from_meta: bool = self.store.typed(&*element, "input-tensor-meta");
-        refuse_what_is_not_played(&config, mode, from_meta).map_err(&failed)?;
+        refuse_what_is_not_played(&config, mode).map_err(&failed)?;
         let unique_id = self.store.is_set("unique-id").then(|| self.number("unique-id", 0)).or(config.unique_id);
         let unique_id =
             unique_id.filter(|id| *id > 0).ok_or_else(|| failed("Unique ID not set (gie-unique-id)".to_owned()))?;
@@ -308,6 +313,7 @@ impl Infer {
             input: Vec::new(),
             canvas: vec![0; (backend.dims[1] * backend.dims[2] * 3) as usize],
             backend,
+            from_meta: from_meta || config.input_from_meta,
             config,
         })
     }
@@ -333,6 +339,11 @@ impl Infer {
                     running.gpu_id
                 ]
             ));
+        }
+        if running.from_meta {
+            let clip: bool = self.store.typed(&*self.obj(), "clip-object-outside-roi");
+            // SAFETY: the batch of this buffer, which nobody else has.
+            return unsafe { tensors::infer(running, batch, &mapped, clip) }.map_err(failed);
         }
         // SAFETY: the batch of this buffer, which nobody else has.
         let frames = unsafe { list::items((*batch).frame_list) };
@@ -409,10 +420,14 @@ impl Infer {
 }
 
 impl Running {
+    fn fit(&self) -> (bool, bool) {
+        (self.config.maintain_aspect_ratio, self.config.symmetric_padding)
+    }
+
     /// Puts a frame into the input from `begin` on.
     fn convert(&mut self, view: &View<'_>, begin: usize) -> Placement {
         let [_, height, width] = self.backend.dims.map(|size| size as usize);
-        let placement = place((view.width, view.height), (width, height), &self.config);
+        let placement = place((view.width, view.height), (width, height), self.fit());
         let filter = if self.config.scaling_filter == 1 { Filter::Bilinear } else { Filter::Nearest };
         // What the frame does not cover is black.
         self.canvas.fill(0);
@@ -438,7 +453,7 @@ impl Running {
     }
 
     /// The boxes of one picture of a run.
-    fn read(
+    pub(super) fn read(
         &self,
         outputs: &[Output],
         (picture, batch): (usize, usize),

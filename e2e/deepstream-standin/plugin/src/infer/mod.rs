@@ -6,6 +6,7 @@ mod detections;
 mod element;
 mod parser;
 mod start;
+mod tensors;
 
 use std::sync::LazyLock;
 

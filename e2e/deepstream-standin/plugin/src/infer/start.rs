@@ -17,13 +17,10 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage
 }
 
 /// What the stand-in cannot do ends the start with a sentence, for doing something else would prove nothing.
-pub(super) fn refuse_what_is_not_played(config: &Config, mode: ProcessMode, from_meta: bool) -> Result<(), String> {
+pub(super) fn refuse_what_is_not_played(config: &Config, mode: ProcessMode) -> Result<(), String> {
     let refuse = |what: &str| Err(format!("the stand-in does not play {what}"));
     if mode == ProcessMode::Secondary || config.process_mode == 2 {
         return refuse("process-mode=2 (models on objects)");
-    }
-    if from_meta || config.input_from_meta {
-        return refuse("input-tensor-meta");
     }
     if let Some(key) = &config.other_model {
         return refuse(&format!("models of {key}, only of onnx-file"));
