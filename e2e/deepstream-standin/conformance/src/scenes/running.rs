@@ -197,9 +197,9 @@ pub(crate) fn stalled(description: &str, milliseconds: u64) {
     pipeline.bin.set_state(gst::State::Null).unwrap();
 }
 
-/// Plays a camera with a main loop until frames have come again after a pause of two seconds.
+/// Plays a camera with a main loop until frames have come again after a pause of four seconds.
 pub(crate) fn camera(description: &str, milliseconds: u64) {
-    const PAUSE: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_secs(4);
     let pipeline = Pipeline::new(description);
     pipeline.play().unwrap();
     let main_loop = glib::MainLoop::new(None, false);
