@@ -49,8 +49,8 @@ images: ## Builds the container images with buildah or docker (VISION_BINARIES=F
 cluster: ## Starts a Kubernetes of two nodes on this machine, as root, with the images loaded
 	@e2e/cluster/up.sh
 
-e2e: ## The scenarios on the cluster of KUBECONFIG or of make cluster (SCENARIOS="drain pod-lost", DURATION=1800 at rest)
-	@e2e/scenarios.sh $(if $(DURATION),--duration $(DURATION)) $(SCENARIOS)
+e2e: ## The scenarios on the cluster of KUBECONFIG or of make cluster (SCENARIOS="drain chaos", DURATION=1800 for rest and chaos, SEED=7)
+	@e2e/scenarios.sh $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(SCENARIOS)
 
 cluster-down: ## Ends it, and everything that it started
 	@e2e/cluster/down.sh

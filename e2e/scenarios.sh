@@ -12,10 +12,11 @@ if [ -z "${KUBECONFIG:-}" ]; then
     fi
     export KUBECONFIG=$own
 fi
-faults=()
-[ "$KUBECONFIG" != "$own" ] || faults=(--faults e2e/cluster/fault.sh)
+own_only=()
+# Where make cluster puts this machine.
+[ "$KUBECONFIG" != "$own" ] || own_only=(--faults e2e/cluster/fault.sh --camera-address 10.200.0.254)
 
 helm=$(scripts/cluster-tools.sh helm)/helm
 "$helm" upgrade --install vision ./helm --namespace vision-system --create-namespace --wait --timeout 5m
 cargo build --release --locked -p scenarios
-target/release/scenarios "${faults[@]}" "$@"
+target/release/scenarios "${own_only[@]}" "$@"

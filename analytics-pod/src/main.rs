@@ -23,6 +23,7 @@ const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
     heap::limit_arenas();
+    model::forgo_telemetry();
     let cli = Cli::parse();
     match start(&cli) {
         Ok(code) => code,

@@ -31,12 +31,24 @@ const HTTPS: Check = Check {
 
 const NO_LOGIN: Check = Check {
     rule: "!self.matches('^[A-Za-z][A-Za-z0-9+.-]*:/*[^/?#]*@')",
-    message: "must not hold a user name or password",
+    message: "must not hold a user name or password: let the server give the file without one, or write a signed URL",
 };
 
 const PATH: Check = Check {
     rule: "!self.contains('://') && !self.startsWith('file:')",
     message: "must be a path, without file: before it (relative ones start at the manifest's folder)",
+};
+
+/// Numbers that pixels are multiplied with or divided by. The schema's `minimum` does not say it: an API server takes an
+/// integer for large enough where the minimum is a fraction.
+const SCALE_ABOVE_ZERO: Check = Check {
+    rule: "!has(self.scale) || self.scale > 0.0",
+    message: "scale must be above 0: pixels are multiplied with it",
+};
+
+const DEVIATIONS_ABOVE_ZERO: Check = Check {
+    rule: "!has(self.std) || self.std.all(entry, entry > 0.0)",
+    message: "std must be above 0: pixels are divided by it",
 };
 
 const NO_GPU_ON_CPU: Check = Check {
@@ -156,6 +168,13 @@ impl DetectionModelSpec {
         if file.as_ref().is_some_and(|file| file.contains("://") || file.starts_with("file:")) {
             found.push(Violation::new("spec.source.file", PATH.message));
         }
+        let Preprocess { scale, std, .. } = &self.preprocess;
+        if scale.is_some_and(|scale| scale <= 0.0) {
+            found.push(Violation::new("spec.preprocess", SCALE_ABOVE_ZERO.message));
+        }
+        if std.is_some_and(|std| std.iter().any(|deviation| *deviation <= 0.0)) {
+            found.push(Violation::new("spec.preprocess", DEVIATIONS_ABOVE_ZERO.message));
+        }
         if self.device == Device::Cpu && self.serving.gpu.is_some() {
             found.push(Violation::new("spec", NO_GPU_ON_CPU.message));
         }
@@ -167,17 +186,21 @@ impl DetectionModelSpec {
 /// Where the weights are: exactly one of `url`, `file` and `builtin`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = &ONE_SOURCE, validation = &URL_NEEDS_DIGEST)]
+#[x_kube(
+    validation = &ONE_SOURCE,
+    validation = &URL_NEEDS_DIGEST,
+    validation = HTTPS.of_field("url"),
+    validation = NO_LOGIN.of_field("url"),
+    validation = PATH.of_field("file")
+)]
 pub struct ModelSource {
     /// An https URL; needs `sha256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(validation = &HTTPS, validation = &NO_LOGIN)]
     pub url: Option<String>,
     /// A path on the pod; without a cluster, relative ones start at the manifest's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(validation = &PATH)]
     pub file: Option<String>,
     /// A model that comes with the pod (`starter`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,7 +208,7 @@ pub struct ModelSource {
     pub builtin: Option<String>,
     /// SHA-256 of the file, as 64 lower-case hexadecimal digits; a file with another digest is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 64, max = 64), regex(pattern = schema::DIGEST))]
+    #[schemars(length(max = 128), regex(pattern = schema::DIGEST))]
     pub sha256: Option<String>,
 }
 
@@ -253,8 +276,9 @@ pub enum Letterbox {
 }
 
 /// What becomes of the pixels: `(pixel × scale − mean) ÷ std`, pixel 0–255, per channel in `colorOrder`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = &SCALE_ABOVE_ZERO, validation = &DEVIATIONS_ABOVE_ZERO)]
 pub struct Preprocess {
     /// `RGB` or `BGR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -385,7 +409,8 @@ pub struct DetectionModelStatus {
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
     /// `Accepted`: the spec can be served. `Ready`: at least one pod serves it. `PodsHealthy`: every pod starts and
-    /// answers. `Updated`: every pod was made from the present spec.
+    /// answers. `Updated`: every pod was made from the present spec. `HasRoom`: no source waits for more pods than are
+    /// allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

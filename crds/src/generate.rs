@@ -1,12 +1,15 @@
 //! The manifests of the two kinds.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{DetectionModel, VideoSource};
+use crate::{
+    DetectionModel, VideoSource,
+    schema::{expectation, matches},
+};
 
 /// A definition that cannot be written as YAML.
 #[derive(Debug, thiserror::Error)]
@@ -16,30 +19,62 @@ pub struct GenerateError {
     message: String,
 }
 
-/// The definitions of both kinds, in the order in which they are printed. Use these, not `VideoSource::crd()`: there
-/// a field that may be absent is nullable too, and the API server would keep a null instead of taking the default.
+/// The definitions of both kinds for an API server, in the order in which they are printed. Use these, not
+/// `VideoSource::crd()`: there a field that may be absent is nullable too, and the API server would keep a null instead
+/// of taking the default. Where [`plain_definitions`] has a pattern, these have a rule that says in words what is
+/// expected; an API server would answer with the pattern itself.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
+    adjusted(&|schema| {
+        schema.nullable = None;
+        say_pattern(schema);
+    })
+}
+
+/// The definitions of both kinds for readers that hold texts against patterns, and do without rules.
+#[must_use]
+pub fn plain_definitions() -> Vec<CustomResourceDefinition> {
+    adjusted(&|schema| schema.nullable = None)
+}
+
+/// The definitions, with every node of their schemas adjusted.
+fn adjusted(adjust: &impl Fn(&mut JSONSchemaProps)) -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![DetectionModel::crd(), VideoSource::crd()];
     for definition in &mut definitions {
         for version in &mut definition.spec.versions {
             if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-                refuse_null(schema);
+                visit(schema, adjust);
             }
         }
     }
     definitions
 }
 
-fn refuse_null(schema: &mut JSONSchemaProps) {
-    schema.nullable = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(refuse_null);
+fn visit(schema: &mut JSONSchemaProps, adjust: &impl Fn(&mut JSONSchemaProps)) {
+    adjust(schema);
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(|inner| visit(inner, adjust));
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        refuse_null(items);
+        visit(items, adjust);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(entries)) = &mut schema.additional_properties {
-        refuse_null(entries);
+        visit(entries, adjust);
     }
+}
+
+/// Puts a rule with words in the place of a pattern.
+fn say_pattern(schema: &mut JSONSchemaProps) {
+    let Some((pattern, words)) = schema.pattern.as_deref().and_then(|pattern| Some((pattern, expectation(pattern)?)))
+    else {
+        return;
+    };
+    let matches = matches("self", pattern);
+    let rule = match schema.x_kubernetes_int_or_string {
+        Some(true) => format!("type(self) == int ? int(self) >= 0 : {}", matches.replace("self.", "string(self).")),
+        _ => matches,
+    };
+    let rule = ValidationRule { rule, message: Some(format!("must be {words}")), ..ValidationRule::default() };
+    schema.pattern = None;
+    schema.x_kubernetes_validations.get_or_insert_default().insert(0, rule);
 }
 
 /// Both definitions as one YAML stream, as checked in under `generated/`.

@@ -25,7 +25,7 @@ pub use detection_model::{
     ModelSource, NamedConfidence, Precision, Preprocess, Thresholds,
 };
 pub use duration::{Duration, ParseDurationError};
-pub use generate::{GenerateError, definitions, manifests};
+pub use generate::{GenerateError, definitions, manifests, plain_definitions};
 pub use schema::expectation;
 pub use serving::{
     Capacity, EngineChoice, Gpu, ImagePullSecret, PodTemplate, Rebalance, Resources, ScaleDown, Serving, Update,

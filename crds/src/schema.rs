@@ -4,12 +4,12 @@ use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::{duration, uri, validate::Bounds};
+use crate::{duration, validate::Bounds};
 
 /// What the patterns of the schemas expect, in words.
 const PATTERNS: &[(&str, &str)] = &[
     (duration::PATTERN, "a duration such as 50ms, 5s, 2m or 1m30s"),
-    (DIGEST, "64 lower-case hexadecimal digits"),
+    (DIGEST, "64 lower-case hexadecimal digits, with nothing before them"),
     (LABEL, "lower-case letters, digits and dashes"),
     (EXTENDED_RESOURCE, "the name of a resource with its domain, such as nvidia.com/gpu"),
     (QUANTITY, "a quantity such as 2, 500m or 4Gi"),
@@ -112,21 +112,27 @@ pub(crate) fn channel_deviations(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// URIs, each under the same rules as a source's first one.
+/// URIs; the rules for them stand at the object that has them.
 pub(crate) fn fallback_uris(_: &mut SchemaGenerator) -> Schema {
-    let rules = uri::RULES.map(|check| serde_json::json!({ "rule": check.rule, "message": check.message }));
     json_schema!({
         "type": "array",
         "maxItems": 8,
-        "items": { "type": "string", "minLength": 1, "maxLength": 2048, "x-kubernetes-validations": rules },
+        "items": { "type": "string", "minLength": 1, "maxLength": 2048 },
     })
 }
 
 /// The rule that a duration lies within `bounds`.
 pub(crate) fn within(bounds: &Bounds) -> Rule {
     let Bounds { least, most } = bounds;
-    Rule::new(format!("duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"))
+    // What is no duration at all is another rule's to say.
+    let unread = format!("!{}", matches("self", duration::PATTERN));
+    Rule::new(format!("{unread} || (duration(self) >= duration('{least}') && duration(self) <= duration('{most}'))"))
         .message(bounds.message().as_str())
+}
+
+/// The CEL expression that `value` matches a pattern of [`PATTERNS`].
+pub(crate) fn matches(value: &str, pattern: &str) -> String {
+    format!("{value}.matches('{pattern}')")
 }
 
 /// A moment, RFC 3339.

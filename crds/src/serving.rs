@@ -23,8 +23,10 @@ const RESERVED_PREFIX: &str = "vision-operator.dev/";
 
 const STABILIZATION: Bounds = Bounds::new(0, 86_400_000);
 
-const PODS_ORDER: Check =
-    Check { rule: "self.minPods <= self.maxPods", message: "minPods must not be greater than maxPods" };
+const PODS_ORDER: Check = Check {
+    rule: "self.minPods <= self.maxPods",
+    message: "minPods must not be greater than maxPods: raise maxPods, or lower minPods",
+};
 
 const REPLICAS_WITHIN: Check = Check {
     rule: "!has(self.replicas) || self.replicas <= self.maxPods",

@@ -1,5 +1,7 @@
 //! What the `uri` of a `VideoSource` may be.
 
+use kube::core::Rule;
+
 use crate::validate::Check;
 
 /// A kind of input, by the scheme of its URI.
@@ -84,7 +86,7 @@ const PORT_SCHEMES: [&str; 3] = ["udp", "rtp", "srt"];
 pub const RTP_ENCODINGS: [&str; 3] = ["H264", "H265", "JPEG"];
 
 /// The scheme is one that is known.
-pub(crate) const SCHEME: Check = Check {
+const SCHEME: Check = Check {
     rule: "self.matches('^(rtsp|rtsps|http|https|udp|rtp|srt|sim|test)://.') || self.matches('^v4l2:///.') || \
            self.matches('^file:.') || \
            self.matches('^(whep|whip|webrtc|rtmp|rtmps|rtspt|rtspu|onvif|rist|ndi|mms|s3|gs):')",
@@ -93,54 +95,59 @@ pub(crate) const SCHEME: Check = Check {
 };
 
 /// The scheme is one that this version reads.
-pub(crate) const BUILT_IN: Check = Check {
+const BUILT_IN: Check = Check {
     rule: "!self.matches('^(whep|whip|webrtc|rtmp|rtmps|rtspt|rtspu|onvif|rist|ndi|mms|s3|gs):')",
     message: "is a kind of input that is known but not built in: for onvif write the camera's rtsp:// address, for s3 \
               and gs a signed https:// address; let a media server (MediaMTX, go2rtc) serve the others as rtsp://",
 };
 
 /// Nobody's password is in it.
-pub(crate) const NO_LOGIN: Check = Check {
+const NO_LOGIN: Check = Check {
     rule: "self.startsWith('file:') || !self.matches('^[A-Za-z][A-Za-z0-9+.-]*:/*[^/?#]*@')",
     message: "must not hold a user name or password: put them into a Secret of type kubernetes.io/basic-auth and name \
               it in credentialsSecretRef",
 };
 
 /// Nobody's passphrase is in it.
-pub(crate) const NO_PASSPHRASE: Check = Check {
+const NO_PASSPHRASE: Check = Check {
     rule: "!self.startsWith('srt://') || !self.matches('[?&]passphrase=')",
     message: "must not hold a passphrase: put it as the password into a Secret of type kubernetes.io/basic-auth and name \
               it in credentialsSecretRef",
 };
 
 /// A network source says where the server is, a file does not.
-pub(crate) const HOST: Check = Check {
+const HOST: Check = Check {
     rule: "!self.matches('^(rtsp|rtsps|http|https|udp|rtp|srt)://([/?#:]|$)') && !self.matches('^file://[^/]')",
     message: "must name a host after rtsp://, rtsps://, http://, https://, udp://, rtp:// and srt:// (0.0.0.0 to listen \
               on every address), and none after file: (write file:///absolute/path or file:relative/path)",
 };
 
 /// What has no port of its own says which.
-pub(crate) const PORT: Check = Check {
+const PORT: Check = Check {
     rule: "!self.matches('^(udp|rtp|srt)://') || self.matches('^(udp|rtp|srt)://[^/?#]*:[0-9]+([/?#]|$)')",
     message: "must name a port after the host of udp://, rtp:// and srt://, for example udp://0.0.0.0:5004",
 };
 
 /// RTP packets do not say how what they carry is encoded.
-pub(crate) const RTP_ENCODING: Check = Check {
+const RTP_ENCODING: Check = Check {
     rule: "!self.startsWith('rtp://') || self.matches('^[^?#]*[?]([^#]*&)?encoding=(H264|H265|JPEG)(&|#|$)')",
     message: "must say what an rtp:// stream carries: append ?encoding=H264, ?encoding=H265 or ?encoding=JPEG",
 };
 
 /// Nothing is in it that URI parsers drop or read as a slash.
-pub(crate) const CLEAN: Check = Check {
+const CLEAN: Check = Check {
     rule: "!self.matches('[[:cntrl:]\\\\\\\\]')",
     message: "must not hold line breaks, tabs, other control characters or backslashes",
 };
 
 /// Every rule for a URI.
-pub(crate) const RULES: [&Check; 8] =
-    [&SCHEME, &BUILT_IN, &NO_LOGIN, &NO_PASSPHRASE, &HOST, &PORT, &RTP_ENCODING, &CLEAN];
+const CHECKS: [&Check; 8] = [&SCHEME, &BUILT_IN, &NO_LOGIN, &NO_PASSPHRASE, &HOST, &PORT, &RTP_ENCODING, &CLEAN];
+
+/// The rules for `uri` and `fallbackURIs` of the object that has both.
+pub(crate) fn rules() -> Vec<Rule> {
+    let of_one = CHECKS.iter().map(|check| check.of_field("uri"));
+    of_one.chain(CHECKS.iter().map(|check| check.of_entries("fallbackURIs"))).collect()
+}
 
 /// What `uri` must be and is not.
 pub(crate) fn violated(uri: &str) -> Vec<String> {

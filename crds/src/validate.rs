@@ -1,5 +1,7 @@
 //! What a schema cannot say, for those who take objects without an API server.
 
+use kube::core::Rule;
+
 use crate::Duration;
 
 /// One rule for the API server; the Rust function beside it says the same.
@@ -10,7 +12,28 @@ pub(crate) struct Check {
     pub(crate) message: &'static str,
 }
 
-impl From<&Check> for kube::core::Rule {
+impl Check {
+    /// The same of a field, said by the object that has it. An API server repeats the value that a rule refuses; of an
+    /// object it names the field only, which matters where a value may hold a password.
+    pub(crate) fn of_field(&self, field: &str) -> Rule {
+        self.of_object(field, &format!("!has(self.{field}) || ({})", self.of(&format!("self.{field}"))))
+    }
+
+    /// The same of every entry of a list, said by the object that has the list.
+    pub(crate) fn of_entries(&self, field: &str) -> Rule {
+        self.of_object(field, &format!("!has(self.{field}) || self.{field}.all(entry, {})", self.of("entry")))
+    }
+
+    fn of(&self, name: &str) -> String {
+        self.rule.replace("self.", &format!("{name}."))
+    }
+
+    fn of_object(&self, field: &str, rule: &str) -> Rule {
+        Rule::new(rule).message(self.message).field_path(format!(".{field}"))
+    }
+}
+
+impl From<&Check> for Rule {
     fn from(check: &Check) -> Self {
         Self::new(check.rule).message(check.message)
     }

@@ -5,12 +5,12 @@
 #![allow(clippy::duplicated_attributes, reason = "each printer column says its type")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{CustomResource, KubeSchema};
+use kube::{CustomResource, KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Duration, schema, uri,
+    Duration, duration, schema, uri,
     validate::{Bounds, Check, Violation},
 };
 
@@ -41,10 +41,15 @@ const FPS_OR_INTERVAL: Check = Check {
     message: "fps and interval exclude each other: fps is for once a second and more, interval for less often",
 };
 
-const BACKOFF_ORDER: Check = Check {
-    rule: "duration(self.initialBackoff) <= duration(self.maxBackoff)",
-    message: "initialBackoff must not be longer than maxBackoff",
-};
+const BACKOFF_ORDER: &str = "initialBackoff must not be longer than maxBackoff";
+
+/// The rule for [`BACKOFF_ORDER`]; of two durations that can be read.
+fn backoff_order() -> Rule {
+    let [initial, most] =
+        ["self.initialBackoff", "self.maxBackoff"].map(|field| schema::matches(field, duration::PATTERN));
+    let order = "duration(self.initialBackoff) <= duration(self.maxBackoff)";
+    Rule::new(format!("!{initial} || !{most} || {order}")).message(BACKOFF_ORDER)
+}
 
 const EPOCH_NEVER_DECREASES: Check = Check {
     rule: "!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && \
@@ -88,22 +93,13 @@ const NEW_BINDING_NEW_EPOCH: Check = Check {
     validation = &EPOCH_NEVER_DECREASES
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = uri::rules()))]
 #[x_kube(validation = &CREDENTIALS_NEED_SERVER, validation = &CAPTURE_NEEDS_DEVICE)]
 pub struct VideoSourceSpec {
     /// Where the video is: `rtsp://`, `rtsps://`, `http://`, `https://`, `udp://0.0.0.0:5004` (MPEG-TS),
     /// `rtp://0.0.0.0:5004?encoding=H264&payload=96`, `srt://host:9000`, `v4l2:///dev/video0`, `file:`,
     /// `sim://street?seed=1` or `test://smpte`. Must not hold a user name, password or passphrase.
     #[schemars(length(min = 1, max = 2048))]
-    #[x_kube(
-        validation = &uri::SCHEME,
-        validation = &uri::BUILT_IN,
-        validation = &uri::NO_LOGIN,
-        validation = &uri::NO_PASSPHRASE,
-        validation = &uri::HOST,
-        validation = &uri::PORT,
-        validation = &uri::RTP_ENCODING,
-        validation = &uri::CLEAN
-    )]
     pub uri: String,
     /// Other places of the same view, such as a camera's second stream or a recorder: tried in turn when the one before
     /// fails, and then the first again. While one of these streams, `uri` is asked from time to time without disturbing
@@ -209,7 +205,7 @@ impl VideoSourceSpec {
         BACKOFF.check("spec.recovery.initialBackoff", recovery.initial_backoff, &mut found);
         BACKOFF.check("spec.recovery.maxBackoff", recovery.max_backoff, &mut found);
         if recovery.initial_backoff > recovery.max_backoff {
-            found.push(Violation::new("spec.recovery", BACKOFF_ORDER.message));
+            found.push(Violation::new("spec.recovery", BACKOFF_ORDER));
         }
         found
     }
@@ -378,7 +374,7 @@ impl Default for Tracking {
 /// What to do when the source fails.
 #[derive(Clone, Debug, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = &BACKOFF_ORDER)]
+#[x_kube(validation = backoff_order())]
 pub struct Recovery {
     /// How long no frame may come before the connection is given up.
     #[serde(default = "Recovery::default_stall_timeout")]

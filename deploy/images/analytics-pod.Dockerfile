@@ -41,6 +41,7 @@ COPY --from=gstreamer /out/ /
 COPY --from=onnxruntime /out/ /
 COPY --from=build /out/analytics-pod /usr/local/bin/analytics-pod
 ENV VISION_ONNXRUNTIME=/usr/lib/vision/libonnxruntime.so \
+    ORT_DISABLE_TELEMETRY=1 \
     GST_REGISTRY=/usr/lib/vision/gstreamer-registry.bin \
     GST_REGISTRY_FORK=no
 # Writes GStreamer's list of plug-ins, so that no pod has to, and fails where an input misses an element.

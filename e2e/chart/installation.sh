@@ -68,7 +68,7 @@ flat = lambda rules: sorted([sorted(rule.get(field, [])) for field in fields] fo
 sys.exit(flat(json.load(sys.stdin)["rules"]) != flat(json.load(open(path))[part]))
 ' "$1" operator/rbac.json || fail "$2 $3 is not what operator/rbac.json says of $1"
 }
-rights watchedNamespaces clusterrole vision-system-vision-operator
+rights watchedNamespaces clusterrole vision-operator-serving
 rights cluster clusterrole vision-system-vision-operator-nodes
 rights ownNamespace role vision-operator
 
@@ -83,6 +83,19 @@ done
 as_operator create role too-much --resource secrets --verb list >/dev/null 2>&1 &&
     fail "the operator may give the right to list Secrets"
 as_operator get secrets >/dev/null 2>&1 && fail "the operator may list Secrets"
+
+# Two operators on one namespace would undo each other's work. Usage: second FLAG…
+second() {
+    if helm install second helm --namespace elsewhere --create-namespace --set crds.install=false "$@" \
+        >"$folder/second.txt" 2>&1; then
+        fail "a second release that serves the same namespaces is installed ($*)"
+    fi
+}
+second
+grep -q vision-operator-serving "$folder/second.txt" || fail "the second release is refused for something else"
+second --set 'watchNamespaces={default}'
+grep -q 'the release vision in namespace vision-system serves all namespaces already' "$folder/second.txt" ||
+    fail "the second release is not told who serves its namespaces"
 
 helm uninstall vision --namespace vision-system >"$folder/uninstall.txt"
 [ "$(kubectl get videosources -o name | wc -l)" = 2 ] || fail "the uninstallation took the sources along"

@@ -21,6 +21,40 @@
 {{- printf "%s-%s" .Release.Namespace (include "vision.fullname" .) -}}
 {{- end -}}
 
+{{/* What gives a release its namespaces has one name for all releases: Helm refuses a second one that serves the same. */}}
+{{- define "vision.servingName" -}}
+vision-operator-serving
+{{- end -}}
+
+{{/* Fails where one release would serve all namespaces and another some of them, which Helm does not see. */}}
+{{- define "vision.refuseSecondRelease" -}}
+{{- $name := include "vision.servingName" . -}}
+{{- $others := list -}}
+{{- if .Values.watchNamespaces -}}
+{{- with lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" $name -}}
+{{- $others = list . -}}
+{{- end -}}
+{{- else -}}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "Role" "" "").items -}}
+{{- if eq .metadata.name $name -}}
+{{- $others = append $others . -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $others -}}
+{{- $annotations := default dict .metadata.annotations -}}
+{{- $release := get $annotations "meta.helm.sh/release-name" -}}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" -}}
+{{- if or (ne $release $.Release.Name) (ne $namespace $.Release.Namespace) -}}
+{{- $served := printf "namespace %s" .metadata.namespace -}}
+{{- if not .metadata.namespace -}}
+{{- $served = "all namespaces" -}}
+{{- end -}}
+{{- fail (printf "the release %s in namespace %s serves %s already, and two would undo each other's work: give each its own watchNamespaces, or uninstall one" $release $namespace $served) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "vision.selector" -}}
 app.kubernetes.io/name: {{ include "vision.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -7,8 +7,8 @@ use warp::http::StatusCode;
 
 use super::{
     Services,
-    exchange::{Answer, Request},
-    handlers::{Answered, blocking},
+    blocking::blocking,
+    message::{Answer, Answered, Request},
     routes::Method,
 };
 use crate::config::{self, Shown};

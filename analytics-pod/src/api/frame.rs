@@ -9,7 +9,7 @@ use warp::http::StatusCode;
 use super::{
     Services,
     answers::{Source, SourceState},
-    exchange::Answer,
+    message::Answer,
     problem::Failure,
 };
 use crate::{

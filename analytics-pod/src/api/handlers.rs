@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use warp::http::StatusCode;
 
 use super::{
     Services,
-    answers::{self, ModelCreated, ModelList, Source, SourceCreated, SourceList, SourceState},
-    config,
-    exchange::{Answer, Request},
-    frame,
+    answers::{self, ModelCreated, ModelList, Source, SourceCreated, SourceList},
+    blocking::blocking,
+    config, frame,
     health::{HealthReport, Verdict},
+    message::{Answer, Answered, Request},
     openapi,
+    pod_status::pod_status,
     problem::Failure,
     routes::{Method, Target},
 };
@@ -24,74 +23,13 @@ use crate::{
     },
     observation::{DEFAULT_NAMESPACE, SourceKey},
     request_id::RequestId,
-    telemetry::{encode_metrics, memory, memory_limit, process_cpu},
+    telemetry::encode_metrics,
 };
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const TEXT: &str = "text/plain; charset=utf-8";
-
-pub(super) type Answered = Result<Answer, Failure>;
-
-/// The pod as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PodStatus {
-    /// The program's version.
-    pub version: &'static str,
-    /// What decodes and detects.
-    pub engine: &'static str,
-    /// Seconds since the pod began.
-    pub uptime_seconds: f64,
-    /// How it does.
-    pub health: Verdict,
-    /// Sources by what they do.
-    pub sources: SourceCounts,
-    /// Models that are known.
-    pub models: usize,
-    /// Frames that arrived per second, of all sources, over the last 5 s.
-    pub received_fps: f64,
-    /// Frames that were published per second, of all sources, over the last 5 s.
-    pub processed_fps: f64,
-    /// Processor cores that the pod may use.
-    pub cores: usize,
-    /// CPU time of the process so far, in seconds.
-    pub cpu_seconds: f64,
-    /// Memory of the process, where the system tells it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<MemoryUse>,
-    /// Where sources and models that are made over REST are kept; absent: nothing can be changed over REST.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state_folder: Option<String>,
-    /// Files of the state folder that could not be used at the start, and why.
-    pub unreadable_state: Vec<String>,
-}
-
-/// How many sources there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SourceCounts {
-    /// All of them.
-    pub total: usize,
-    /// Those that frames come from.
-    pub streaming: usize,
-    /// Those that are not enabled.
-    pub disabled: usize,
-}
-
-/// Memory in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MemoryUse {
-    /// Resident, shared pages counted whole.
-    pub resident_bytes: u64,
-    /// Resident, shared pages divided among the processes that share them.
-    pub proportional_bytes: u64,
-    /// The control group's limit, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit_bytes: Option<u64>,
-}
 
 /// Answers `request`.
 pub(super) async fn answer(services: &Services, request: Request) -> Answered {
@@ -108,7 +46,11 @@ pub(super) async fn answer(services: &Services, request: Request) -> Answered {
         (Target::Docs, _) => Ok(openapi::page()),
         (Target::Document, _) => Ok(Answer::json(StatusCode::OK, &*openapi::document(&services.metrics_path))),
         (Target::Frame, _) => frame::answer(services, &request.id, &source(services, &source_key)?, &source_key).await,
-        (Target::Status, _) => Ok(Answer::json(StatusCode::OK, &status(services))),
+        (Target::Status, _) => {
+            let sources = sources(services);
+            let health = health_of(services, &sources).status;
+            Ok(Answer::json(StatusCode::OK, &pod_status(services, &sources, health)))
+        }
         (Target::Config | Target::ConfigDetection, _) => config::answer(services, request).await,
         (Target::Sources, Method::Post) => create_source(services, request).await,
         (Target::Sources, _) => {
@@ -185,37 +127,6 @@ fn health(services: &Services) -> Answer {
     Answer::json(status, &report)
 }
 
-fn status(services: &Services) -> PodStatus {
-    let sources = sources(services);
-    let in_state = |state: SourceState| sources.iter().filter(|source| source.status.state == state).count();
-    // The sum of nothing is -0.0.
-    let in_all = |figure: fn(&Source) -> f64| sources.iter().map(figure).fold(0.0, |sum, figure| sum + figure);
-    let limit_bytes = memory_limit();
-    PodStatus {
-        version: env!("CARGO_PKG_VERSION"),
-        engine: services.engine,
-        uptime_seconds: services.telemetry.uptime().as_secs_f64(),
-        health: health_of(services, &sources).status,
-        sources: SourceCounts {
-            total: sources.len(),
-            streaming: in_state(SourceState::Streaming),
-            disabled: in_state(SourceState::Disabled),
-        },
-        models: services.registry.snapshot().merged.models.len(),
-        received_fps: in_all(|source| source.status.received_fps),
-        processed_fps: in_all(|source| source.status.processed_fps),
-        cores: services.cores,
-        cpu_seconds: process_cpu().as_secs_f64(),
-        memory: memory().ok().map(|memory| MemoryUse {
-            resident_bytes: memory.resident,
-            proportional_bytes: memory.proportional,
-            limit_bytes,
-        }),
-        state_folder: services.registry.folder().map(|folder| folder.display().to_string()),
-        unreadable_state: services.registry.unreadable().iter().map(ToString::to_string).collect(),
-    }
-}
-
 fn sources(services: &Services) -> Vec<Source> {
     let known = services.registry.snapshot();
     known.merged.sources.keys().filter_map(|key| known_source(services, &known, key)).collect()
@@ -276,15 +187,4 @@ async fn change<T: Send + 'static>(
     }
     let registry = Arc::clone(&services.registry);
     blocking(move || what(&registry, &id)).await
-}
-
-/// Runs what may wait for the disk.
-pub(super) async fn blocking<T: Send + 'static>(
-    what: impl FnOnce() -> Result<T, ChangeError> + Send + 'static,
-) -> Result<T, Failure> {
-    let Ok(changed) = tokio::task::spawn_blocking(what).await else {
-        let detail = "a fault of this program; its log says more";
-        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "The change failed", detail));
-    };
-    Ok(changed?)
 }

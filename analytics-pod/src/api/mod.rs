@@ -4,12 +4,15 @@
 //! (what it does); what it is told is in [`answers`], why it fails in [`problem`].
 
 pub mod answers;
+mod blocking;
 mod config;
 mod exchange;
 mod frame;
 mod handlers;
 mod health;
+mod message;
 mod openapi;
+mod pod_status;
 mod problem;
 mod routes;
 #[cfg(test)]
@@ -19,9 +22,9 @@ mod unique;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-pub use handlers::{MemoryUse, PodStatus, SourceCounts};
 pub use health::{Health, HealthReport, SourceHealth, Verdict};
 pub(crate) use openapi::listed_schemas;
+pub use pod_status::{MemoryUse, PodStatus, SourceCounts};
 pub use problem::{FieldProblem, Problem};
 pub(crate) use routes::is_taken_path;
 pub use token::{Token, TokenError};

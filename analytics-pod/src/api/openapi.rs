@@ -10,9 +10,9 @@ use warp::http::StatusCode;
 use super::{
     answers::{ModelAnswer, ModelCreated, ModelList, Source, SourceCreated, SourceList},
     config,
-    exchange::Answer,
-    handlers::PodStatus,
     health::HealthReport,
+    message::Answer,
+    pod_status::PodStatus,
     problem::Problem,
     routes::{METRICS_PATH, Method, ROUTES, Route, Target, is_guarded},
 };

@@ -12,7 +12,7 @@ use super::{
     error::{Kind, ManifestError, ObjectId, is_quotable},
     listed::Listed,
     manifest::{self, Content, Object, Origin, Placed},
-    strict::suggest,
+    strict::{SECRET_TYPE, suggest},
 };
 use crate::{observation::SourceKey, source::Credentials, text_file};
 
@@ -317,7 +317,7 @@ impl Round {
             let names: Vec<&str> = here.map(|other| &*other.name).collect();
             match (names.as_slice(), kind) {
                 ([], Kind::Secret) => {
-                    format!("add a manifest of a Secret of type {} with this name", manifest::SECRET_TYPE)
+                    format!("add a manifest of a Secret of type {SECRET_TYPE} with this name")
                 }
                 ([], _) => format!("add a manifest of a {kind_name} with this name"),
                 (names, _) => suggest(name, names),

@@ -14,9 +14,6 @@ use super::{
 };
 use crate::{observation::DEFAULT_NAMESPACE, source::Credentials};
 
-/// The only type of Secret that is read.
-pub(super) const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
-
 /// An object of a manifest.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(

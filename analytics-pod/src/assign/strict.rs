@@ -22,6 +22,9 @@ pub(crate) struct Problem {
     pub(crate) remedy: String,
 }
 
+/// The only type of Secret that is read.
+pub(super) const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
+
 /// A DNS-1123 subdomain, which names of objects are.
 const SUBDOMAIN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
@@ -47,7 +50,7 @@ pub fn spec_schema(kind: Kind) -> &'static Value {
 }
 
 fn custom(kind: &str) -> Value {
-    let definition = crds::definitions().into_iter().find(|definition| definition.spec.names.kind == kind);
+    let definition = crds::plain_definitions().into_iter().find(|definition| definition.spec.names.kind == kind);
     let version = definition.and_then(|definition| definition.spec.versions.into_iter().next());
     let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
     let spec = schema.and_then(|schema| serde_json::to_value(schema.properties?.get("spec")?).ok());
@@ -80,7 +83,7 @@ fn secret() -> Value {
             "apiVersion": {},
             "kind": {},
             "metadata": metadata(),
-            "type": { "type": "string", "enum": [super::manifest::SECRET_TYPE] },
+            "type": { "type": "string", "enum": [SECRET_TYPE] },
             "immutable": { "type": "boolean" },
             "data": login.clone(),
             "stringData": login,

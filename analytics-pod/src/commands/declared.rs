@@ -4,7 +4,7 @@ use std::{future::pending, path::PathBuf};
 
 use tracing::{error, info, warn};
 
-use super::{config, models, run::RunError};
+use super::{config, models, run_error::RunError};
 use crate::{
     assign::{self, DesiredModel, DesiredState, Listed, Loaded, Loader, Watch, WatchError, rest::Registry},
     config::{Effective, Reloaded, Store},

@@ -9,6 +9,7 @@ pub mod detect;
 pub mod health;
 mod models;
 pub mod run;
+mod run_error;
 pub mod serve;
 mod simulator;
 

@@ -6,7 +6,7 @@ use std::{
     future::pending,
     io::{self, IsTerminal as _},
     os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -23,16 +23,15 @@ use tracing::{error, info, warn};
 
 use super::{
     StopRequest, chaos,
-    config::ConfigCommandError,
     declared::{Manifests, declare, reload},
-    models::ModelArgumentError,
+    run_error::RunError,
     tell,
 };
 use crate::{
-    api::{ApiError, Health, Server, Services, Token, TokenError},
+    api::{Health, Server, Services, Token},
     assign::{
-        DesiredState, ModelKey, WatchError,
-        rest::{FolderError, Registry, StateFolder, default_folder},
+        DesiredState, ModelKey,
+        rest::{Registry, StateFolder, default_folder},
     },
     cli::RunArgs,
     config::{Config, Effective, Inputs, OutputTarget, Store},
@@ -60,76 +59,6 @@ const SERVER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often the sources are told as lines where the view has no terminal.
 const LINES_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why `run` cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Nothing that was named can be used; each problem on a line of its own.
-    #[error("{0}")]
-    Manifests(String),
-    /// What the configuration lists cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigCommandError),
-    /// The model of a command line cannot be used.
-    #[error(transparent)]
-    Model(#[from] ModelArgumentError),
-    /// The model of a command line cannot be opened.
-    #[error("--model: {0}")]
-    ModelUnavailable(String),
-    /// A folder cannot be watched.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
-    /// The state folder cannot be used.
-    #[error("stateFolder (--state-folder): {0}")]
-    State(#[from] FolderError),
-    /// The file of the token cannot be used.
-    #[error("api.tokenFile (--api-token-file): {0}")]
-    Token(#[from] TokenError),
-    /// The HTTP server cannot start.
-    #[error("listen (--listen): {0}")]
-    Listen(#[from] ApiError),
-    /// A thread or the terminal cannot be had.
-    #[error("cannot start: {0}")]
-    Start(#[from] io::Error),
-    /// `--chaos` cannot be run.
-    #[error("--chaos: {0}")]
-    Chaos(#[from] chaos::ChaosError),
-    /// A source ended without having reported an object.
-    #[error("--require-detections: no object was reported by {0}")]
-    NoDetections(String),
-    /// Both would write on one screen.
-    #[error("outputs: stdout cannot be used with --view; name a file (`--output file:PATH`)")]
-    ScreenIsTaken,
-    /// An output cannot be opened.
-    #[error("outputs (--output): {} cannot be written: {source}", path.display())]
-    OutputFile {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// Two outputs would write into each other.
-    #[error("{first} and {second} are the same file, {}; name another one", path.display())]
-    SameFile {
-        /// The key of one.
-        first: &'static str,
-        /// The key of the other.
-        second: &'static str,
-        /// The file.
-        path: PathBuf,
-    },
-    /// The figures of the run could not be written.
-    #[error("statistics.file (--stats-file): {} cannot be written: {source}", path.display())]
-    Statistics {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// An output failed before the end.
-    #[error("{0}")]
-    Output(String),
-}
 
 /// What a run begins with.
 pub struct RunContext {

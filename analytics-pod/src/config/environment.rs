@@ -6,7 +6,7 @@ use super::{
     error::ConfigError,
     keys::keys,
     layer::{Origin, Setting, Settings},
-    schema,
+    shape,
 };
 use crate::assign::{
     document::{Located, Node, parse},
@@ -51,7 +51,7 @@ pub(super) fn read(variables: &[(String, String)]) -> Environment {
 impl Environment {
     fn set(&mut self, path: &str, variable: &str, text: &str) {
         let origin = Origin::Environment { variable: variable.to_owned() };
-        let schema = schema::of_key(path);
+        let schema = shape::of_key(path);
         let value = match value(schema, text) {
             Ok(value) => value,
             Err(problem) => {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     error::{ConfigError, ConfigErrors},
     layer::{Origin, Settings, lay_over, settings_of},
-    schema,
+    shape,
 };
 use crate::{
     assign::{
@@ -186,7 +186,7 @@ fn read_one(source: Source) -> Result<Link, ConfigErrors> {
         // A file of comments says nothing.
         None => Located::from_json(&serde_json::json!({})),
     };
-    let problems: Vec<ConfigError> = check(schema::of_files(), &document, false)
+    let problems: Vec<ConfigError> = check(shape::of_files(), &document, false)
         .into_iter()
         .map(|found| ConfigError {
             origin: source.origin(found.line),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::schema;
+use super::shape;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -36,7 +36,7 @@ pub struct Key {
 pub fn keys() -> &'static [Key] {
     static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         let mut found = Vec::new();
-        collect(schema::of_files(), "", &mut found);
+        collect(shape::of_files(), "", &mut found);
         found
     });
     &KEYS

@@ -12,6 +12,7 @@ mod layer;
 mod rules;
 mod schema;
 mod settings;
+mod shape;
 mod show;
 mod store;
 #[cfg(test)]

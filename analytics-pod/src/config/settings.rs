@@ -14,7 +14,7 @@ use super::{
     files,
     keys::keys,
     layer::{Flag, Origin, Setting, Settings, lay_over, nested, settings_of},
-    rules, schema,
+    rules, shape,
     types::Config,
 };
 use crate::assign::{
@@ -90,7 +90,7 @@ impl Inputs {
         let (mut settings, mut errors) = (Settings::new(), Vec::new());
         for Flag { flag, key, value } in &self.flags {
             let (origin, value) = (Origin::Flag { flag }, Located::from_json(value));
-            errors.extend(strict::check(schema::of_key(key), &value, false).into_iter().map(|found| ConfigError {
+            errors.extend(strict::check(shape::of_key(key), &value, false).into_iter().map(|found| ConfigError {
                 origin: origin.clone(),
                 field: String::new(),
                 problem: found.message,

@@ -9,8 +9,8 @@ use super::{
     error::ConfigErrors,
     keys::{Change, key, keys},
     layer::{Origin, settings_of},
-    schema,
     settings::{Effective, Inputs},
+    shape,
     show::Shown,
     types::Config,
 };
@@ -132,7 +132,7 @@ impl Store {
     /// # Errors
     /// Why not; nothing has changed then.
     pub fn replace_detection(&self, document: &Value) -> Result<(), ChangeError> {
-        check_against(schema::of_key("detection"), document).map_err(ChangeError::Invalid)?;
+        check_against(shape::of_key("detection"), document).map_err(ChangeError::Invalid)?;
         let mut layers = self.lock();
         let mut detection: Map<String, Value> = keys()
             .iter()
@@ -208,7 +208,7 @@ fn check(document: &Value) -> Result<(), Vec<FieldError>> {
         let problem = "is not for requests".to_owned();
         return Err(vec![FieldError { field: "extends".to_owned(), problem, remedy: Some(remedy) }]);
     }
-    check_against(schema::of_files(), document)
+    check_against(shape::of_files(), document)
 }
 
 fn check_against(schema: &Value, document: &Value) -> Result<(), Vec<FieldError>> {

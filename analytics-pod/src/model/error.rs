@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
-use super::spec::Digest;
+use super::digest::Digest;
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -121,11 +121,5 @@ impl ModelError {
             Self::Refused { .. } => "Refused",
             Self::Inference { .. } => "InferenceFailed",
         }
-    }
-}
-
-impl From<super::session::InferenceError> for ModelError {
-    fn from(error: super::session::InferenceError) -> Self {
-        Self::Inference { model: error.model, message: error.message }
     }
 }

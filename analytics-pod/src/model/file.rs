@@ -10,9 +10,10 @@ use std::{
 
 use super::{
     builtin,
+    digest::Digest,
     error::ModelError,
     onnx::OnnxHeader,
-    spec::{Digest, ModelSource, ModelSpec},
+    spec::{ModelSource, ModelSpec},
 };
 
 /// A file whose digest is known. Its content is not kept in memory: whoever needs it reads it again, and what has

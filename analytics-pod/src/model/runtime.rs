@@ -66,6 +66,17 @@ pub fn use_library(path: &Path) {
     let _ = NAMED.set(path.to_owned());
 }
 
+/// Keeps ONNX Runtime from telling its makers about this process, and from leaving an identifier on the disk for that.
+/// Since 1.31 it does both on Linux before [`ort`]'s `with_telemetry` can say no; its variable is looked at before.
+/// Whoever sets that variable decides. Call it before any thread is started.
+pub fn forgo_telemetry() {
+    const OPT_OUT: &str = "ORT_DISABLE_TELEMETRY";
+    if env::var_os(OPT_OUT).is_none() {
+        // SAFETY: while there is no other thread, none can read the environment.
+        unsafe { env::set_var(OPT_OUT, "1") };
+    }
+}
+
 /// The runtime of this process, loaded at the first call. A failure is final for the process: a half-loaded library
 /// cannot be taken back.
 ///

@@ -42,6 +42,12 @@ pub struct InferenceError {
     pub message: String,
 }
 
+impl From<InferenceError> for ModelError {
+    fn from(error: InferenceError) -> Self {
+        Self::Inference { model: error.model, message: error.message }
+    }
+}
+
 /// How a model is fetched and run on this machine.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {

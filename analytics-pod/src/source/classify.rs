@@ -9,6 +9,9 @@ use std::{
 use gstreamer::{self as gst, glib};
 
 use super::{Failure, Reason, bounded::within, origin::Origin};
+use certificate::Handshake;
+
+mod certificate;
 
 /// RTSP: the server does not offer the transport that was asked for (RFC 2326 11.3.11).
 pub(super) const UNSUPPORTED_TRANSPORT: u32 = 461;
@@ -16,6 +19,9 @@ pub(super) const UNSUPPORTED_TRANSPORT: u32 = 461;
 const DIAGNOSIS_TIMEOUT: Duration = Duration::from_secs(3);
 /// For the connection alone: the first try has waited for seconds already.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A certificate, and what to do about it.
+const UNTRUSTED: &str = "the server's TLS certificate is not trusted; add its authority to the system's, or set \
+                         transport.insecureSkipTLSVerify where nobody can be in between";
 
 /// What GStreamer says of a failure.
 #[derive(Clone, Debug)]
@@ -141,11 +147,7 @@ fn by_text(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)> {
         if report.mentions(&["not available", "not supported", "backend"]) {
             (Reason::MissingElement, "TLS is not installed; install the package glib-networking")
         } else {
-            (
-                Reason::HostUnreachable,
-                "the server's TLS certificate is not trusted; add its authority to the system's, or set \
-                 transport.insecureSkipTLSVerify where nobody can be in between",
-            )
+            (Reason::CertificateUntrusted, UNTRUSTED)
         }
     } else if report.mentions(&["not-negotiated", "not negotiated"]) {
         (Reason::UnsupportedCodec, "the video is in a format that this pod cannot read")
@@ -204,9 +206,11 @@ fn by_stream(report: &Report, origin: &Origin) -> Option<(Reason, &'static str)>
 /// GStreamer does not say why a connection failed before anything came over it; a second try by hand does. Gives
 /// `failure` back where that one succeeds or takes too long.
 pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
-    let unexplained = matches!(failure.reason, Reason::HostUnreachable | Reason::ConnectionLost);
+    let unexplained =
+        matches!(failure.reason, Reason::HostUnreachable | Reason::ConnectionLost | Reason::CertificateUntrusted);
     let Some((host, port)) = origin.address.clone().filter(|_| unexplained) else { return failure };
     let uri = &origin.uri;
+    let must_be_trusted = origin.certificate;
     let connected = within("source-diagnosis", DIAGNOSIS_TIMEOUT, move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map_err(|_| Connection::UnknownName)?;
         let mut result = Err(Connection::UnknownName);
@@ -216,7 +220,8 @@ pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
                 break;
             }
         }
-        result.map(drop)
+        let connection = result?;
+        Ok(if must_be_trusted { certificate::shake_hands(&host, connection) } else { Handshake::Fine })
     });
     let sentence = match connected {
         Some(Err(Connection::UnknownName)) => {
@@ -232,14 +237,13 @@ pub(super) fn diagnose(failure: Failure, origin: &Origin) -> Failure {
             }
             _ => format!("no connection: {error}"),
         },
-        // GStreamer's RTSP client does not tell a refused certificate from any other failure to connect.
-        Some(Ok(())) if uri.starts_with("rtsps:") && failure.reason == Reason::HostUnreachable => {
-            "the host answers, but not by TLS, or its certificate is not trusted; check the port, add the \
-             certificate's authority to the system's, or set transport.insecureSkipTLSVerify where nobody can be in \
-             between"
-                .to_owned()
+        Some(Ok(Handshake::Untrusted(why))) => {
+            return Failure::new(Reason::CertificateUntrusted, format!("{uri}: {UNTRUSTED} ({why})"));
         }
-        Some(Ok(())) | None => return failure,
+        Some(Ok(Handshake::NoTls)) => {
+            "the host answers, but not by TLS; check the port, or write the scheme without the s".to_owned()
+        }
+        Some(Ok(Handshake::Fine)) | None => return failure,
     };
     Failure::new(Reason::HostUnreachable, format!("{uri}: {sentence}"))
 }

@@ -131,7 +131,7 @@ pub fn needed(input: &Input) -> Vec<Element> {
     };
     let by_scheme: &[Element] = match input.uri.scheme() {
         "rtsp" | "rtsps" => return [&[RTSPSRC, RTPBIN, UDPSRC][..], &RTP_VIDEO].concat(),
-        "file" if super::image::is_image(&input.uri) => return Vec::new(),
+        "file" if super::origin::is_image(&input.uri) => return Vec::new(),
         "file" => &[FILESRC, PARSEBIN, IDENTITY, APPSINK],
         "http" | "https" => &[SOUPHTTPSRC, PARSEBIN, IDENTITY, APPSINK],
         "udp" => return vec![UDPSRC, PARSEBIN, TSDEMUX, H264PARSE, H265PARSE, IDENTITY, APPSINK],

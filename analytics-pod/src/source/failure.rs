@@ -11,6 +11,8 @@ pub enum Reason {
     AuthenticationFailed,
     /// No connection: refused, no route, unknown name.
     HostUnreachable,
+    /// The server's TLS certificate is not trusted.
+    CertificateUntrusted,
     /// Connected, but no answer in time.
     Timeout,
     /// The server or file system does not have it.
@@ -39,9 +41,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AuthenticationFailed,
         Self::HostUnreachable,
+        Self::CertificateUntrusted,
         Self::Timeout,
         Self::NotFound,
         Self::PermissionDenied,
@@ -62,6 +65,7 @@ impl Reason {
         match self {
             Self::AuthenticationFailed => "AuthenticationFailed",
             Self::HostUnreachable => "HostUnreachable",
+            Self::CertificateUntrusted => "CertificateUntrusted",
             Self::Timeout => "Timeout",
             Self::NotFound => "NotFound",
             Self::PermissionDenied => "PermissionDenied",

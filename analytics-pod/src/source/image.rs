@@ -10,11 +10,9 @@ use std::{
 use gstreamer as gst;
 use image::{ImageFormat, ImageReader};
 use jiff::Timestamp;
-use url::Url;
 
 use super::{
-    AccessUnit, AccessUnits, Failure, Input, Next, Pacing, Reason, file::readable_path, origin::extension,
-    pacer::Pacer, printable_uri,
+    AccessUnit, AccessUnits, Failure, Input, Next, Pacing, Reason, file::readable_path, pacer::Pacer, printable_uri,
 };
 use crate::{
     observation::Capture,
@@ -23,11 +21,6 @@ use crate::{
 
 /// A picture that is repeated is shown once a second: it stands for a camera, but nothing in it moves.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Whether the file's name says that it is a picture that this room reads by itself.
-pub(super) fn is_image(uri: &Url) -> bool {
-    ["jpg", "jpeg", "png"].contains(&extension(uri).as_str())
-}
 
 /// Whether the picture is there to its end: decoders show what there is of a truncated one and say nothing. Looks for the
 /// end of the image after the start of its scan (ITU-T T.81, B.1.1.3); thumbnails lie in a segment before that.

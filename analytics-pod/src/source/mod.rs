@@ -192,7 +192,7 @@ pub fn open(input: &Input, pacing: Pacing, telemetry: &Arc<StreamTelemetry>) -> 
     Ok(match input.uri.scheme() {
         "rtsp" | "rtsps" => Box::new(Reader::open(rtsp::Rtsp::new(input), input, pacing, telemetry)?),
         "http" | "https" => Box::new(Reader::open(http::Http::new(input, pacing), input, pacing, telemetry)?),
-        "file" if image::is_image(&input.uri) => Box::new(image::Picture::open(input, pacing, telemetry)?),
+        "file" if origin::is_image(&input.uri) => Box::new(image::Picture::open(input, pacing, telemetry)?),
         "file" => Box::new(Reader::open(file::VideoFile::new(input, pacing), input, pacing, telemetry)?),
         "sim" => Box::new(sim::Street::open(input, pacing, telemetry)?),
         "test" => Box::new(Reader::open(test_pattern::TestPattern::new(input, pacing)?, input, pacing, telemetry)?),

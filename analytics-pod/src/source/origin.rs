@@ -21,6 +21,11 @@ pub(super) fn extension(uri: &Url) -> String {
     uri.path().rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_ascii_lowercase())
 }
 
+/// Whether the file's name says that it is a picture that [`super::image`] reads.
+pub(super) fn is_image(uri: &Url) -> bool {
+    ["jpg", "jpeg", "png"].contains(&extension(uri).as_str())
+}
+
 /// Where an input comes from, for messages.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
@@ -32,6 +37,8 @@ pub(super) struct Origin {
     pub(super) address: Option<(String, u16)>,
     /// Whether the input has credentials.
     pub(super) login: bool,
+    /// Whether the server has to show a certificate that this machine trusts.
+    pub(super) certificate: bool,
     secrets: Vec<String>,
 }
 
@@ -58,7 +65,15 @@ impl Origin {
         }
         secrets.retain(|secret| !secret.is_empty());
         let network = address.is_some() || matches!(uri.scheme(), "udp" | "rtp" | "srt");
-        Self { uri: printable_uri(uri), network, address, login: input.credentials.is_some(), secrets }
+        let is_tls = matches!(uri.scheme(), "rtsps" | "https");
+        Self {
+            uri: printable_uri(uri),
+            network,
+            address,
+            login: input.credentials.is_some(),
+            certificate: is_tls && !input.transport.insecure_skip_tls_verify,
+            secrets,
+        }
     }
 
     /// `text`, which others wrote, without URIs and secrets.

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
 };
 
 use kube::{
@@ -55,6 +56,22 @@ impl ControlPlane {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("cluster/kubeconfig")
+    }
+
+    /// `kubectl` as it is to be called for a namespace; the first time on a machine it is built.
+    pub fn kubectl(&self, namespace: &str) -> Result<Command, Error> {
+        static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let tools = TOOLS.get_or_init(|| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/cluster-tools.sh");
+            let built = Command::new(script).arg("kubectl").stderr(Stdio::inherit()).output().ok()?;
+            let folder = String::from_utf8(built.stdout).ok()?;
+            built.status.success().then(|| PathBuf::from(folder.trim()))
+        });
+        let tools = tools.as_ref().ok_or_else(|| Error::Other("kubectl cannot be built".to_owned()))?;
+        let mut kubectl = Command::new(tools.join("kubectl"));
+        kubectl.arg("--kubeconfig").arg(self.kubeconfig()).args(["--namespace", namespace, "--cache-dir"]);
+        kubectl.arg(self.folder.path().join("kubectl"));
+        Ok(kubectl)
     }
 
     /// Where the API server listens.

@@ -33,6 +33,10 @@ pub enum Behaviour {
     NeverWarms,
     /// Serves, but no camera can be reached from it.
     SeesNothing,
+    /// Serves, but its cameras come and go every second.
+    Flaps,
+    /// Serves with the model that it had; the newest revision cannot be loaded.
+    KeepsTheOld,
 }
 
 /// Namespace and name.

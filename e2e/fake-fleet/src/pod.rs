@@ -130,7 +130,16 @@ fn report(state: &State, name: &Name, behaviour: Behaviour, session: i64) -> Pod
         }
     } else {
         let digest = Some(format!("sha256:{}", "0".repeat(64)));
-        ModelReport { generation: 1, phase: ModelPhase::Ready, digest, ..ModelReport::default() }
+        let in_use = ModelReport { generation: 1, phase: ModelPhase::Ready, digest, ..ModelReport::default() };
+        match behaviour {
+            Behaviour::KeepsTheOld => ModelReport {
+                phase: ModelPhase::Failed,
+                reason: Some("SelfTestFailed".to_owned()),
+                message: Some("the new revision finds nothing in a picture that has something in it".to_owned()),
+                ..in_use
+            },
+            _ => in_use,
+        }
     };
     let bindings = state.bindings.get(name).into_iter().flatten();
     PodReport {
@@ -147,7 +156,8 @@ fn report(state: &State, name: &Name, behaviour: Behaviour, session: i64) -> Pod
 
 fn of_source(source: &Name, epoch: i64, binding: Binding, behaviour: Behaviour) -> SourceReport {
     let age = Instant::now().duration_since(binding.since);
-    let streams = age >= OPENS && behaviour != Behaviour::SeesNothing;
+    let is_away = behaviour == Behaviour::Flaps && age.as_secs() % 2 == 1;
+    let streams = age >= OPENS && behaviour != Behaviour::SeesNothing && !is_away;
     let warm = streams && behaviour != Behaviour::NeverWarms;
     let bare = SourceReport {
         namespace: source.0.clone(),
@@ -158,7 +168,10 @@ fn of_source(source: &Name, epoch: i64, binding: Binding, behaviour: Behaviour) 
             (false, true) => Phase::Warm,
             (false, false) => Phase::Warming,
         },
-        state_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        state_ms: match behaviour {
+            Behaviour::Flaps => age.subsec_millis().into(),
+            _ => u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        },
         ..SourceReport::default()
     };
     if streams {
@@ -169,6 +182,13 @@ fn of_source(source: &Name, epoch: i64, binding: Binding, behaviour: Behaviour) 
             width: Some(1_920),
             height: Some(1_080),
             codec: Some("H264".to_owned()),
+            ..bare
+        }
+    } else if is_away {
+        SourceReport {
+            state: SourceState::Backoff,
+            reason: Some("ConnectionLost".to_owned()),
+            message: Some("the camera closed the connection".to_owned()),
             ..bare
         }
     } else if behaviour == Behaviour::SeesNothing {

@@ -11,22 +11,18 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use operator::pods::selector;
+use operator::pods::MODEL_LABEL;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+
+use crate::objects::{Camera, Model};
 
 /// Who owns the fields that scenarios apply.
 const MANAGER: &str = "scenarios";
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(50);
-
-/// The model of every scenario.
-pub(crate) const MODEL: &str = "people";
-
-/// Frames per second that every camera sends.
-pub(crate) const FPS: u32 = 5;
 
 /// Why a scenario could not be gone through.
 #[derive(Debug, thiserror::Error)]
@@ -112,11 +108,10 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// What selects the analytics pods of the model.
+    /// What selects the analytics pods.
     #[must_use]
-    pub(crate) fn pod_selector() -> String {
-        let labels: Vec<String> = selector(MODEL).iter().map(|(key, value)| format!("{key}={value}")).collect();
-        labels.join(",")
+    pub(crate) fn pod_selector() -> &'static str {
+        MODEL_LABEL
     }
 
     /// Applies an object.
@@ -132,47 +127,45 @@ impl Cluster {
         Ok(self.api::<K>().patch(name, &parameters, &Patch::Apply(object)).await?)
     }
 
-    /// Serves the model by `pods` pods that take `streams` each, and waits until all of them can.
+    /// Applies a model, and waits until all of its pods serve.
     ///
     /// # Errors
     /// What the API server says, or that they do not.
-    pub(crate) async fn serve(&self, pods: usize, streams: usize) -> Result<(), ScenarioError> {
-        self.request(pods, streams).await?;
-        self.wait(&format!("{pods} pods are ready"), Duration::from_mins(4), async || {
-            let model = self.api::<DetectionModel>().get(MODEL).await?;
-            let status = model.status.unwrap_or_default();
-            Ok((status.ready_pods == pods as i32 && status.pods == pods as i32).then_some(()))
+    pub(crate) async fn serve(&self, model: &Model) -> Result<(), ScenarioError> {
+        self.apply_model(model).await?;
+        let pods = model.pods as i32;
+        self.wait(&format!("{pods} pods of {} are ready", model.name), Duration::from_mins(4), async || {
+            let status = self.api::<DetectionModel>().get(model.name).await?.status.unwrap_or_default();
+            Ok((status.ready_pods == pods && status.pods == pods).then_some(()))
         })
         .await
     }
 
-    /// Asks for the model to be served by `pods` pods that take `streams` each.
+    /// Applies a model.
     ///
     /// # Errors
     /// What the API server says.
-    pub(crate) async fn request(&self, pods: usize, streams: usize) -> Result<(), ScenarioError> {
-        let model = json!({
-            "apiVersion": "vision-operator.dev/v1alpha1", "kind": "DetectionModel", "metadata": {"name": MODEL},
-            "spec": {"source": {"builtin": "starter"}, "serving": {
-                "replicas": pods, "maxPods": 16, "capacity": {"streams": streams, "inferencesPerSecond": 1000, "decode": 100_000},
-                "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
-            }},
-        });
-        self.apply::<DetectionModel>(MODEL, &model).await?;
+    pub(crate) async fn apply_model(&self, model: &Model) -> Result<(), ScenarioError> {
+        self.apply::<DetectionModel>(model.name, &model.manifest()).await?;
         Ok(())
     }
 
-    /// Applies a camera that sends 320×240 at [`FPS`].
+    /// Applies a camera.
     ///
     /// # Errors
     /// What the API server says.
-    pub(crate) async fn add_camera(&self, name: &str, seed: usize) -> Result<VideoSource, ScenarioError> {
-        let uri = format!("sim://street?seed={seed}&width=320&height=240&fps={FPS}");
-        let source = json!({
-            "apiVersion": "vision-operator.dev/v1alpha1", "kind": "VideoSource", "metadata": {"name": name},
-            "spec": {"uri": uri, "modelRef": {"name": MODEL}, "detection": {"fps": FPS}},
-        });
-        self.apply(name, &source).await
+    pub(crate) async fn apply_camera(&self, name: &str, camera: &Camera) -> Result<(), ScenarioError> {
+        self.apply::<VideoSource>(name, &camera.manifest(name)).await?;
+        Ok(())
+    }
+
+    /// Deletes a camera.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub(crate) async fn delete_camera(&self, name: &str) -> Result<(), ScenarioError> {
+        self.api::<VideoSource>().delete(name, &DeleteParams::default()).await?;
+        Ok(())
     }
 
     /// All cameras.
@@ -183,12 +176,21 @@ impl Cluster {
         Ok(self.api::<VideoSource>().list(&ListParams::default()).await?.items)
     }
 
-    /// The analytics pods.
+    /// The analytics pods of all models.
     ///
     /// # Errors
     /// What the API server says.
     pub(crate) async fn pods(&self) -> Result<Vec<Pod>, ScenarioError> {
-        Ok(self.api::<Pod>().list(&ListParams::default().labels(&Self::pod_selector())).await?.items)
+        Ok(self.api::<Pod>().list(&ListParams::default().labels(Self::pod_selector())).await?.items)
+    }
+
+    /// Deletes a pod.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub(crate) async fn delete_pod(&self, name: &str, parameters: &DeleteParams) -> Result<(), ScenarioError> {
+        self.api::<Pod>().delete(name, parameters).await?;
+        Ok(())
     }
 
     /// The nodes.
@@ -232,25 +234,4 @@ impl Cluster {
             sleep(POLL).await;
         }
     }
-}
-
-/// The label that the operator's own pods have.
-pub(crate) const OPERATOR_SELECTOR: &str = "app.kubernetes.io/name=vision-operator";
-
-/// The pod that has a camera.
-#[must_use]
-pub(crate) fn pod_of(camera: &VideoSource) -> Option<&str> {
-    Some(&camera.status.as_ref()?.assignment.as_ref()?.pod)
-}
-
-/// The epoch of a camera's binding; 0: it was never bound.
-#[must_use]
-pub(crate) fn epoch_of(camera: &VideoSource) -> i64 {
-    camera.status.as_ref().and_then(|status| status.epoch).unwrap_or_default()
-}
-
-/// The node that a pod runs on.
-#[must_use]
-pub(crate) fn node_of(pod: &Pod) -> Option<&str> {
-    pod.spec.as_ref()?.node_name.as_deref()
 }

@@ -3,12 +3,38 @@
 //! A pod that was cut off goes on publishing for a while. A consumer keeps the highest (epoch, session) that it has seen
 //! of a source and passes over what comes from a lower one; every figure here is of what it keeps.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
+/// An object in a published frame, in shares of the picture's size.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+pub(crate) struct Object {
+    /// What it is taken for.
+    pub(crate) label: String,
+    /// Where it is.
+    #[serde(rename = "box")]
+    pub(crate) place: Place,
+}
+
+/// A box in a picture, in shares of its size.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+pub(crate) struct Place {
+    /// Left edge.
+    pub(crate) x: f32,
+    /// Top edge.
+    pub(crate) y: f32,
+    /// Width.
+    pub(crate) width: f32,
+    /// Height.
+    pub(crate) height: f32,
+}
+
 /// One published frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Frame {
     /// The binding under which it was published.
     pub(crate) epoch: i64,
@@ -20,8 +46,25 @@ pub(crate) struct Frame {
     pub(crate) captured: Timestamp,
     /// When it was published.
     pub(crate) published: Timestamp,
-    /// How many objects are in it.
-    pub(crate) objects: usize,
+    /// What was found in it.
+    pub(crate) objects: Arc<[Object]>,
+}
+
+/// A time without frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// When the frame before it was taken.
+    pub(crate) from: Timestamp,
+    /// When the frame after it was taken.
+    pub(crate) to: Timestamp,
+}
+
+impl Gap {
+    /// How long it is.
+    #[must_use]
+    pub(crate) fn length(&self) -> SignedDuration {
+        self.to.duration_since(self.from)
+    }
 }
 
 /// Everything that was published, by the name of its source.
@@ -50,6 +93,18 @@ impl Ledger {
         frames
     }
 
+    /// The last frame that a consumer keeps of a source.
+    #[must_use]
+    pub(crate) fn last(&self, source: &str) -> Option<&Frame> {
+        self.sources.get(source)?.iter().max_by_key(|frame| (frame.epoch, frame.session, frame.published))
+    }
+
+    /// When the newest frame of any source was taken.
+    #[must_use]
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.sources.values().flatten().map(|frame| frame.captured).max()
+    }
+
     /// Frames that were published more than once under the same (source, epoch, session, number).
     #[must_use]
     pub(crate) fn duplicates(&self) -> usize {
@@ -62,24 +117,31 @@ impl Ledger {
             .sum()
     }
 
-    /// The longest time between the captures of two frames that follow one another, of those that reach into `from` to
-    /// `to`. Where nothing follows, it reaches to `to`; where nothing was before, from `from`.
+    /// The time between the captures of each two frames that follow one another, of those that reach into `from` to `to`.
+    /// Where nothing follows, the last reaches to `to`; where nothing was before, the first from `from`.
     #[must_use]
-    pub(crate) fn longest_gap(&self, source: &str, from: Timestamp, to: Timestamp) -> SignedDuration {
+    pub(crate) fn gaps(&self, source: &str, from: Timestamp, to: Timestamp) -> Vec<Gap> {
         let captured: Vec<Timestamp> = self.kept(source).iter().map(|frame| frame.captured).collect();
         let before = captured.iter().copied().filter(|time| *time <= from).max().unwrap_or(from);
         let after = captured.iter().copied().filter(|time| *time >= to).min().unwrap_or(to);
         let mut inside: Vec<Timestamp> = captured.into_iter().filter(|time| from < *time && *time < to).collect();
         inside.sort();
         let times: Vec<Timestamp> = [before].into_iter().chain(inside).chain([after]).collect();
-        times.windows(2).map(|pair| pair[1].duration_since(pair[0])).max().unwrap_or_default()
+        times.windows(2).map(|pair| Gap { from: pair[0], to: pair[1] }).collect()
+    }
+
+    /// The longest of [`Self::gaps`].
+    #[must_use]
+    pub(crate) fn longest_gap(&self, source: &str, from: Timestamp, to: Timestamp) -> SignedDuration {
+        self.gaps(source, from, to).iter().map(Gap::length).max().unwrap_or_default()
     }
 
     /// When the first frame with objects was published after `from`, under an epoch above `epoch`.
     #[must_use]
     pub(crate) fn first_detection(&self, source: &str, epoch: i64, from: Timestamp) -> Option<Timestamp> {
         let kept = self.kept(source);
-        let mut found = kept.iter().filter(|frame| frame.epoch > epoch && frame.published >= from && frame.objects > 0);
+        let mut found =
+            kept.iter().filter(|frame| frame.epoch > epoch && frame.published >= from && !frame.objects.is_empty());
         found.next().map(|frame| frame.published)
     }
 }
@@ -97,7 +159,9 @@ mod tests {
     }
 
     fn frame(epoch: i64, number: u64, millisecond: i64) -> Frame {
-        Frame { epoch, session: epoch, number, captured: at(millisecond), published: at(millisecond + 10), objects: 1 }
+        let place = Place { x: 0.1, y: 0.1, width: 0.2, height: 0.2 };
+        let objects = [Object { label: "person".to_owned(), place }].into();
+        Frame { epoch, session: epoch, number, captured: at(millisecond), published: at(millisecond + 10), objects }
     }
 
     fn ledger(frames: impl IntoIterator<Item = Frame>) -> Ledger {
@@ -134,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_first_detection_is_of_a_later_binding_and_has_objects() {
-        let empty = Frame { objects: 0, ..frame(2, 0, 50) };
+        let empty = Frame { objects: [].into(), ..frame(2, 0, 50) };
         let ledger = ledger([frame(1, 0, 0), empty, frame(2, 1, 100)]);
         assert_eq!(ledger.first_detection("gate", 1, at(0)), Some(at(110)));
         assert_eq!(ledger.first_detection("gate", 2, at(0)), None);
@@ -151,6 +215,7 @@ mod tests {
             prop_assert_eq!(forward.kept("gate"), backward.kept("gate"));
             prop_assert_eq!(forward.duplicates(), backward.duplicates());
             let kept = forward.kept("gate");
+            prop_assert_eq!(forward.last("gate").map(|frame| frame.published), kept.last().map(|frame| frame.published));
             prop_assert!(kept.is_sorted_by_key(|frame| (frame.epoch, frame.session)));
         }
     }

@@ -1,14 +1,18 @@
 //! Puts an installed vision-operator through failures on a real cluster, and measures what its streams felt.
 
+mod cameras;
 mod cluster;
 mod faults;
 mod ledger;
+mod objects;
 mod published;
 mod report;
 mod scenario;
+mod verdict;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode, time::Duration};
 
+use cameras::Cameras;
 use clap::{Parser, ValueEnum as _};
 use cluster::{Cluster, ScenarioError};
 use faults::Faults;
@@ -39,21 +43,29 @@ struct Args {
     #[arg(long, value_name = "SCRIPT")]
     faults: Option<PathBuf>,
 
-    /// How long the scenario at rest takes, in seconds.
+    /// An address of this machine that the cluster's pods reach: cameras of a simulator listen there. Without it pods draw
+    /// their pictures themselves, and what needs cameras is skipped.
+    #[arg(long, value_name = "IP")]
+    camera_address: Option<IpAddr>,
+
+    /// How long rest and chaos take, in seconds.
     #[arg(long, default_value_t = 120)]
     duration: u64,
+
+    /// What chaos is made from: the same seed makes the same faults, as far as the fleet stands alike.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 
     /// Leave the last namespace as it is, to be looked at.
     #[arg(long)]
     keep: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     // Only the first call installs one; there is no other.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let args = Args::parse();
-    match run(&args).await {
+    match outcomes(&args) {
         Ok(outcomes) => {
             print!("{}", report::table(&outcomes));
             if outcomes.iter().all(Outcome::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -65,7 +77,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: &Args) -> Result<Vec<Outcome>, ScenarioError> {
+fn outcomes(args: &Args) -> Result<Vec<Outcome>, ScenarioError> {
+    // The simulator has a runtime of its own, which may neither begin nor end inside another.
+    let cameras = Cameras::start(args.camera_address)?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| ScenarioError::Unsuitable(error.to_string()))?;
+    runtime.block_on(run(args, &cameras))
+}
+
+async fn run(args: &Args, cameras: &Cameras) -> Result<Vec<Outcome>, ScenarioError> {
     let mut config = Config::infer().await.map_err(|error| ScenarioError::Unsuitable(error.to_string()))?;
     // An eviction that is refused is asked for again here, not in the client.
     config.default_retry = false;
@@ -80,8 +99,10 @@ async fn run(args: &Args) -> Result<Vec<Outcome>, ScenarioError> {
         let stage = Stage {
             cluster: &cluster,
             published: &published,
+            cameras,
             faults: &faults,
             operator_namespace: &args.operator_namespace,
+            seed: args.seed,
             duration: Duration::from_secs(args.duration),
         };
         let end = tokio::select! {

@@ -16,7 +16,7 @@ use kube::{
 use serde::Deserialize;
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::ledger::{Frame, Ledger};
+use crate::ledger::{Frame, Ledger, Object};
 
 /// How often new pods are looked for, and a log that broke off is opened anew.
 const RETRY: Duration = Duration::from_millis(300);
@@ -31,7 +31,7 @@ struct Line {
     frame: u64,
     capture_time: Timestamp,
     publish_time: Timestamp,
-    objects: Vec<serde::de::IgnoredAny>,
+    objects: Arc<[Object]>,
 }
 
 /// Everything that the pods of a namespace publish, from when it is made until it is dropped.
@@ -43,7 +43,7 @@ pub(crate) struct Published {
 impl Published {
     /// Follows the pods that `selector` selects.
     #[must_use]
-    pub(crate) fn follow(pods: Api<Pod>, selector: String) -> Self {
+    pub(crate) fn follow(pods: Api<Pod>, selector: &'static str) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let follower = tokio::spawn(follow_all(pods, selector, Arc::clone(&ledger)));
         Self { ledger, follower }
@@ -71,13 +71,13 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn follow_all(pods: Api<Pod>, selector: String, ledger: Arc<Mutex<Ledger>>) {
+async fn follow_all(pods: Api<Pod>, selector: &'static str, ledger: Arc<Mutex<Ledger>>) {
     // Dropped with this future, which ends them.
     let mut logs = tokio::task::JoinSet::new();
     let mut followed = HashSet::new();
     loop {
         // An API server that does not answer for a while is part of the game.
-        if let Ok(list) = pods.list(&ListParams::default().labels(&selector)).await {
+        if let Ok(list) = pods.list(&ListParams::default().labels(selector)).await {
             for name in list.items.into_iter().filter_map(|pod| pod.metadata.name) {
                 if followed.insert(name.clone()) {
                     logs.spawn(follow_one(pods.clone(), name, Arc::clone(&ledger)));
@@ -102,10 +102,14 @@ async fn follow_one(pods: Api<Pod>, name: String, ledger: Arc<Mutex<Ledger>>) {
                 if last.is_some_and(|last| time <= last) {
                     continue;
                 }
-                last = Some(time);
-                if let Ok(line) = serde_json::from_str::<Line>(text) {
-                    lock(&ledger).add(&line.source.clone(), line.into());
+                match serde_json::from_str::<Line>(text) {
+                    Ok(line) => lock(&ledger).add(&line.source.clone(), line.into()),
+                    // Cut off with its connection: the whole line is read when the log is opened anew.
+                    Err(error) if error.is_eof() => break,
+                    // Something else that a pod prints.
+                    Err(_) => {}
                 }
+                last = Some(time);
             }
         }
         sleep(RETRY).await;
@@ -120,7 +124,7 @@ impl From<Line> for Frame {
             number: line.frame,
             captured: line.capture_time,
             published: line.publish_time,
-            objects: line.objects.len(),
+            objects: line.objects,
         }
     }
 }

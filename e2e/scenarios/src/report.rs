@@ -21,10 +21,23 @@ impl Row {
     pub(crate) fn at_most(what: impl Into<String>, limit: f64, measured: f64, unit: &str) -> Self {
         Self {
             what: what.into(),
-            target: format!("≤ {limit} {unit}"),
+            target: format!("≤ {} {unit}", short(limit)),
             measured: format!("{measured:.2} {unit}"),
             met: measured <= limit,
         }
+    }
+
+    /// A figure that must be at least `limit`.
+    #[must_use]
+    pub(crate) fn at_least(what: impl Into<String>, limit: f64, measured: f64, unit: &str) -> Self {
+        let Self { what, measured: text, .. } = Self::at_most(what, limit, measured, unit);
+        Self { what, target: format!("≥ {} {unit}", short(limit)), measured: text, met: measured >= limit }
+    }
+
+    /// What is good to know, and has no target.
+    #[must_use]
+    pub(crate) fn told(what: impl Into<String>, measured: String) -> Self {
+        Self { what: what.into(), target: "–".to_owned(), measured, met: true }
     }
 
     /// A count that must be exactly `expected`.
@@ -69,6 +82,11 @@ impl Outcome {
             End::Failed(_) => false,
         }
     }
+}
+
+/// At most two decimals.
+fn short(limit: f64) -> f64 {
+    (limit * 100.0).round() / 100.0
 }
 
 /// The outcomes as a table in Markdown.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    index::{self, Objects},
+    index::{self, Objects, Trouble},
     plan::{Decision, Key, Outcome, Snapshot, Standing, limits},
     pods::{RETIRE_ANNOTATION, SERVING_LABEL},
     poll::Answer,
@@ -32,8 +32,8 @@ pub struct Facts<'a> {
     pub outcome: &'a Outcome,
     /// What the pods told.
     pub answers: &'a BTreeMap<Key, Answer>,
-    /// Models whose companions cannot be written.
-    pub refused: &'a BTreeMap<Key, String>,
+    /// Models whose pods, or what stands beside them, the API server does not take, with why.
+    pub refused: &'a BTreeMap<Key, Trouble>,
 }
 
 /// The writes of one round.
@@ -114,8 +114,9 @@ pub fn changes(facts: &Facts<'_>) -> Round {
         }
     }
     let mut undecided = Vec::new();
+    let troubles = troubles(facts);
     for object in &facts.objects.sources {
-        let Some(change) = of_status(facts, object, &of_source) else { continue };
+        let Some(change) = of_status(facts, object, &of_source, &troubles) else { continue };
         match &change {
             Change::SourceStatus { decision: Some(_), .. } => round.changes.push(change),
             _ => undecided.push(change),
@@ -156,7 +157,22 @@ fn of_pod(decision: &Decision) -> Option<Change> {
     }
 }
 
-fn of_status(facts: &Facts<'_>, object: &Arc<VideoSource>, decisions: &HashMap<&Key, &Decision>) -> Option<Change> {
+/// Why pods of models do not start.
+fn troubles(facts: &Facts<'_>) -> HashMap<Key, Trouble> {
+    let of_pods = facts.objects.pods.iter().filter_map(|object| {
+        let trouble = index::trouble(object)?;
+        let key = Key::new(object.metadata.namespace.as_deref()?, object.metadata.name.as_deref()?);
+        Some((key.beside(facts.snapshot.pods.get(&key)?.model.clone()), trouble))
+    });
+    of_pods.chain(facts.refused.iter().map(|(key, trouble)| (key.clone(), trouble.clone()))).collect()
+}
+
+fn of_status(
+    facts: &Facts<'_>,
+    object: &Arc<VideoSource>,
+    decisions: &HashMap<&Key, &Decision>,
+    troubles: &HashMap<Key, Trouble>,
+) -> Option<Change> {
     let metadata = &object.metadata;
     let key = Key::new(metadata.namespace.as_deref()?, metadata.name.as_deref()?);
     let source = facts.snapshot.sources.get(&key)?;
@@ -178,6 +194,7 @@ fn of_status(facts: &Facts<'_>, object: &Arc<VideoSource>, decisions: &HashMap<&
         has_model: model.is_some(),
         model_refusal: model.and_then(|model| model.refusal.as_ref()),
         pending: facts.outcome.pending.get(&key),
+        trouble: troubles.get(&model_key),
         report: becomes.and_then(|(pod, epoch)| holding(pod, epoch)),
         report_before: bound.and_then(|binding| told(facts, &key, &binding.pod)),
     });
@@ -234,7 +251,7 @@ fn models(facts: &Facts<'_>) -> Vec<Change> {
             refusal: model.refusal.as_ref(),
             standing: facts.outcome.models.get(&key).unwrap_or(&nothing),
             pods: pods.get(&key).map_or(&[], |pods| pods),
-            companions_refused: facts.refused.get(&key).map(String::as_str),
+            refused: facts.refused.get(&key),
         });
         (object.status.as_ref() != Some(&status))
             .then(|| Change::ModelStatus { object: object.clone(), status: Box::new(status) })

@@ -19,7 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Change, Round};
+use super::{Change, Round, write::words};
 use crate::{
     certificates::{Issuer, server_secret},
     clock,
@@ -172,6 +172,6 @@ impl Companions {
         };
         self.metrics.wrote(&kind, "apply", word, began.elapsed());
         // What is in a Secret never gets into an error.
-        result.map(drop).map_err(|error| format!("{kind} {namespace}/{name}: {error}"))
+        result.map(drop).map_err(|error| format!("{kind} {namespace}/{name}: {}", words(&error)))
     }
 }

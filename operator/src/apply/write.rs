@@ -36,14 +36,26 @@ enum Ending {
     Failed(kube::Error),
 }
 
+/// The API server says no, and will say so again.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status)
+        if (400..500).contains(&status.code) && !matches!(status.code, 404 | 409 | 429))
+}
+
+/// What the API server says, without how the client writes it.
+pub(super) fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 impl Ending {
     fn of<T>(result: Result<T, kube::Error>) -> (Option<T>, Self) {
         match result {
             Ok(answer) => (Some(answer), Self::Done),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => (None, Self::Conflict),
-            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
-                (None, Self::Refused(kube::Error::Api(status)))
-            }
+            Err(error) if is_refusal(&error) => (None, Self::Refused(error)),
             Err(error) => (None, Self::Failed(error)),
         }
     }
@@ -81,11 +93,21 @@ impl Writer {
     }
 
     async fn create_pod(&self, key: &Key, model: &Arc<str>, decision: &Decision) {
+        let decided_model = model.clone();
         let Some(model) = self.world.models.get(&key.beside(model.clone())) else { return };
         let Ok(valid) = validate(&model, &self.settings) else { return };
         let pod = Template::new(&valid, &self.settings).pod(&key.name);
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let created = self.counted("Pod", "create", key, self.pods(key).create(&params, &pod)).await;
+        let mut refused = None;
+        let creating = async {
+            let created = self.pods(key).create(&params, &pod).await;
+            refused = created.as_ref().err().filter(|error| is_refusal(error)).map(words);
+            created
+        };
+        let created = self.counted("Pod", "create", key, creating).await;
+        if created.is_some() || refused.is_some() {
+            self.note_pod(key.beside(decided_model), model.metadata.generation, refused);
+        }
         if let Some(pod) = created {
             self.decided(decision, &reference(&*model), Some(reference(&pod)));
             self.world.pods.answered(pod);
@@ -182,9 +204,11 @@ impl Writer {
         match ending {
             Ending::Done => {}
             Ending::Conflict => debug!(kind, verb, object = %key, "changed meanwhile; decided again"),
-            Ending::Refused(error) => warn!(kind, verb, object = %key, %error, "the API server refuses the write"),
+            Ending::Refused(error) => {
+                warn!(kind, verb, object = %key, error = words(&error), "the API server refuses the write");
+            }
             Ending::Failed(error) => {
-                warn!(kind, verb, object = %key, %error, "the write failed; decided again");
+                warn!(kind, verb, object = %key, error = words(&error), "the write failed; decided again");
                 // Many more would fail as well: the next round tries again.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -5,8 +5,15 @@ use crds::report::{ModelPhase, Phase, PodReport, Rates, SourceReport, SourceStat
 use crate::plan::{Camera, Holding, Key, Load, Report};
 
 /// Failures that are the camera's or the manifest's: another pod would see the same.
-const SAME_EVERYWHERE: [&str; 6] =
-    ["AuthenticationFailed", "NotFound", "UnsupportedCodec", "CorruptStream", "Unsupported", "StreamEnded"];
+const SAME_EVERYWHERE: [&str; 7] = [
+    "AuthenticationFailed",
+    "CertificateUntrusted",
+    "NotFound",
+    "UnsupportedCodec",
+    "CorruptStream",
+    "Unsupported",
+    "StreamEnded",
+];
 
 /// The latest that is known from a pod itself.
 #[derive(Clone, Debug, Default, PartialEq)]

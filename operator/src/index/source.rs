@@ -44,10 +44,10 @@ fn refusal(source: &VideoSource, settings: &Settings) -> Option<Refusal> {
         let path = path.strip_prefix("//").unwrap_or(path);
         let below = |media: &str| path.strip_prefix(media).is_some_and(|rest| rest.starts_with('/'));
         if !media.is_some_and(below) || path.split('/').any(|part| part == "..") {
-            let place = media
-                .map_or("a media volume, and none is set up (media.claim of the chart)".to_owned(), |media| {
-                    format!("{media}: write file://{media}/…")
-                });
+            let place = media.map_or(
+                "a media volume, and none is set up (analyticsPods.media.claim of the chart)".to_owned(),
+                |media| format!("{media}: write file://{media}/…"),
+            );
             return refuse("FileNotAllowed", format!("file: must name a file below {place}"));
         }
     }

@@ -5,6 +5,7 @@
 //! in time is nobody's. What gets past that is fenced by the objects' resource versions and epochs.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,10 +26,12 @@ use crate::watch::{World, retries};
 #[cfg(test)]
 mod tests;
 
-/// After so many seconds without a renewal another replica may take over.
-const DURATION: u64 = 6;
+/// After so many seconds without a renewal another replica may take over: as long as a pod may be silent, so that a leader
+/// and a pod that are lost together cost hardly more time than the pod alone.
+const DURATION: u64 = 3;
 
-/// So many seconds before that it is renewed.
+/// So many seconds before that it is renewed, which is once a second. An API server may take so long to answer, and the
+/// clocks of nodes may differ by so much.
 const GRACE: u64 = 2;
 
 /// How long releasing the Lease may take at the end.
@@ -63,8 +66,13 @@ impl Leadership {
             let mut leases = std::pin::pin!(watcher(api, config).backoff(retries()).applied_objects());
             while let Some(told) = leases.next().await {
                 let Ok(told) = told else { continue };
-                *lease.lock().unwrap_or_else(PoisonError::into_inner) = told.spec;
-                world.changed.notify_one();
+                let holder = |lease: &Option<LeaseSpec>| lease.as_ref().and_then(|lease| lease.holder_identity.clone());
+                let new_holder = holder(&told.spec);
+                let before = mem::replace(&mut *lease.lock().unwrap_or_else(PoisonError::into_inner), told.spec);
+                // A renewal is nothing that anything has to be decided on.
+                if holder(&before) != new_holder {
+                    world.changed.notify_one();
+                }
             }
         }));
         leadership
@@ -79,10 +87,10 @@ impl Leadership {
 }
 
 fn is_holder(lease: &LeaseSpec, identity: &str, now: Timestamp) -> bool {
-    let seconds = lease.lease_duration_seconds.unwrap_or(0);
+    let lasts = i64::from(lease.lease_duration_seconds.unwrap_or(0)) * 1_000;
     let renewed = lease.renew_time.as_ref().map_or(Timestamp::MIN, |time| time.0);
     lease.holder_identity.as_deref() == Some(identity)
-        && now.as_second().saturating_sub(renewed.as_second()) < i64::from(seconds)
+        && now.as_millisecond().saturating_sub(renewed.as_millisecond()) < lasts
 }
 
 /// Keeps taking the Lease whenever it is free, and releases it at the end.

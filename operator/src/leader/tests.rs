@@ -16,6 +16,7 @@ fn a_lease_counts_for_its_holder_until_it_runs_out() {
     };
     assert!(is_holder(&lease, "operator-1", renewed + 5.seconds()));
     assert!(!is_holder(&lease, "operator-2", renewed + 5.seconds()));
+    assert!(is_holder(&lease, "operator-1", renewed + 5_999.milliseconds()));
     assert!(!is_holder(&lease, "operator-1", renewed + 6.seconds()));
     assert!(!is_holder(&LeaseSpec::default(), "operator-1", renewed));
 }

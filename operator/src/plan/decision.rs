@@ -1,6 +1,6 @@
 //! What the planner decides, and why.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc};
 
 use super::{Key, Load, Memory, Retirement};
 
@@ -290,8 +290,94 @@ words! {
 pub struct Pending {
     /// The stable word.
     pub reason: PendingReason,
-    /// For [`PendingReason::InsufficientCapacity`]: what all of the model's waiting sources take together.
+    /// For [`PendingReason::InsufficientCapacity`] and [`PendingReason::ExceedsPod`]: what is missing.
+    pub shortage: Option<Shortage>,
+}
+
+impl Pending {
+    /// For this reason, with nothing to add.
+    #[must_use]
+    pub const fn of(reason: PendingReason) -> Self {
+        Self { reason, shortage: None }
+    }
+
+    /// Why, and what to do.
+    #[must_use]
+    pub fn sentence(&self) -> Cow<'static, str> {
+        match (self.reason, &self.shortage) {
+            (PendingReason::InsufficientCapacity, Some(shortage)) => shortage.of_pods().into(),
+            (PendingReason::ExceedsPod, Some(shortage)) => shortage.of_one_pod().into(),
+            (reason, _) => reason.sentence().into(),
+        }
+    }
+}
+
+/// The room that a source lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// By how much it does not fit on the pod with the most room, or on an empty one for
+    /// [`PendingReason::ExceedsPod`].
     pub missing: Load,
+    /// What is planned on one pod at the most.
+    pub pod: Load,
+    /// Sources of the model that wait for room, this one too.
+    pub waiting: u64,
+    /// Pods that there may be.
+    pub allowed: Allowed,
+    /// Pods that would have room for all of them.
+    pub enough: u64,
+}
+
+/// What says how many pods a model may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// `serving.maxPods`.
+    MaxPods(u64),
+    /// `serving.replicas`, a fixed number.
+    Replicas(u64),
+}
+
+impl Allowed {
+    /// The field of the spec, and what it says.
+    const fn field(self) -> (&'static str, u64) {
+        match self {
+            Self::MaxPods(now) => ("maxPods", now),
+            Self::Replicas(now) => ("replicas", now),
+        }
+    }
+}
+
+impl Shortage {
+    /// For one source: what it lacks. How many others wait is the model's to say, or each would change with every other.
+    fn of_pods(&self) -> String {
+        let (missing, (field, now)) = (self.missing.words(), self.allowed.field());
+        format!(
+            "no pod has room: the emptiest lacks {missing}; raise serving.{field}, which is {now}, with nodes for the pods, \
+             or lower detection.fps"
+        )
+    }
+
+    /// For the model: how many sources wait, and how many pods would do.
+    #[must_use]
+    pub fn of_all(&self) -> String {
+        let Self { waiting, enough, .. } = self;
+        let (field, now) = self.allowed.field();
+        let waits = if *waiting == 1 { "1 source waits".to_owned() } else { format!("{waiting} sources wait") };
+        // Whoever may have more pods than there are only waits for them.
+        let to = (*enough).max(now + 1);
+        format!(
+            "{waits} for room: raise serving.{field} from {now} to {to}, with nodes for the pods, or lower detection.fps of \
+             sources"
+        )
+    }
+
+    fn of_one_pod(&self) -> String {
+        let (missing, pod) = (self.missing.words(), self.pod.words());
+        format!(
+            "it takes {missing} more than one pod can, which is planned for {pod}: lower detection.fps, or raise \
+             serving.capacity"
+        )
+    }
 }
 
 /// How a model stands after the decisions.
@@ -311,6 +397,8 @@ pub struct Standing {
     pub capacity: u64,
     /// What one pod takes.
     pub pod_capacity: Load,
+    /// What its sources lack that found no room.
+    pub shortage: Option<Shortage>,
     /// Pods that should go but whose streams no other pod has room for.
     pub blocked: u64,
     /// More than half of the pods stopped answering together: their streams are left where they are.

@@ -33,6 +33,11 @@ pub(super) struct ModelState<'a> {
     pub(super) pods: Vec<usize>,
     /// What is planned on one pod at the most, going by the smallest that serves.
     pub(super) ceiling: Load,
+    /// What is beyond every one of its pods. Less sure than `ceiling` where no pod has measured itself: what is assumed then
+    /// refuses nothing.
+    pub(super) limit: Load,
+    /// What a pod takes is known: one has measured it, or the spec says all of it.
+    pub(super) measured: bool,
     /// The sources that name it and are to be watched.
     pub(super) sources: Vec<usize>,
     /// Sources that found no room: bound nowhere, or on a pod that they have to leave.
@@ -44,6 +49,8 @@ pub(super) struct ModelState<'a> {
     pub(super) blocked: u64,
     /// Pods are starting, or will be made.
     pub(super) grows: bool,
+    /// Pods that would have room for all sources, however many are allowed.
+    pub(super) enough: u64,
 }
 
 pub(super) struct PodState<'a> {
@@ -134,18 +141,26 @@ impl<'a> Fleet<'a> {
                 model,
                 pods: Vec::new(),
                 ceiling: Load::default(),
+                limit: Load::default(),
+                measured: false,
                 sources: Vec::new(),
                 unplaced: Vec::new(),
                 targets: Targets::new(),
                 hopeless: None,
                 blocked: 0,
                 grows: false,
+                enough: 0,
             });
         }
         snapshot.pods.iter().for_each(|(key, pod)| fleet.add_pod(key, pod));
         snapshot.sources.iter().for_each(|(key, source)| fleet.add_source(key, source));
         for model in &mut fleet.models {
             model.ceiling = typical_ceiling(model, &fleet.pods);
+            let has_measured =
+                |&pod: &usize| fleet.pods[pod].pod.report.as_ref().is_some_and(|report| report.capacity.is_some());
+            model.measured = model.model.declared.is_complete() || model.pods.iter().any(has_measured);
+            let declared = || model.model.declared.or(Load::UNLIMITED).planned();
+            model.limit = if model.measured { model.ceiling } else { declared() };
             let pods = model.pods.iter().copied();
             model.targets =
                 pods.filter(|&pod| fleet.pods[pod].is_target()).map(|pod| fleet.pods[pod].place(pod)).collect();
@@ -196,8 +211,8 @@ impl<'a> Fleet<'a> {
         if let Some(pod) = pod {
             let pod = &mut self.pods[pod];
             // A camera that fails is only tried from elsewhere, and will probably stay.
-            let fails = pod.holding(key).is_some_and(|holding| holding.camera != Camera::Streaming);
-            moves &= !fails || pod.leaving.is_some();
+            let fails = || pod.holding(key).is_some_and(|holding| holding.camera != Camera::Streaming);
+            moves = moves && (pod.leaving.is_some() || !fails());
             pod.bound.push(index);
             pod.used = pod.used.plus(demand);
             pod.outbound += u32::from(source.handover.is_some());
@@ -239,6 +254,12 @@ impl<'a> Fleet<'a> {
             self.models[model].hopeless = Some(demand);
         }
         None
+    }
+
+    /// By how much a demand does not fit on the pod with the most room.
+    pub(super) fn lacking(&self, model: usize, demand: Load) -> Load {
+        let emptiest = self.models[model].targets.iter().next().map(|&(_, _, pod)| &self.pods[pod]);
+        emptiest.map_or(demand, |pod| pod.used.plus(demand).minus(pod.ceiling))
     }
 
     /// Counts the demand of a source on a pod.
@@ -348,7 +369,12 @@ impl<'a> Fleet<'a> {
 }
 
 fn typical_ceiling(model: &ModelState<'_>, pods: &[PodState<'_>]) -> Load {
-    let measured = model.pods.iter().map(|&pod| &pods[pod]).filter(|pod| pod.is_target() && !pod.outdated);
-    let smallest = measured.map(|pod| pod.ceiling).reduce(Load::least);
-    smallest.unwrap_or_else(|| model.model.declared.or(model.model.assumed).planned())
+    let smallest = |outdated: bool| {
+        let serving = model.pods.iter().map(|&pod| &pods[pod]).filter(|pod| pod.health == Health::Serving);
+        let measured = serving.filter(|pod| pod.outdated == outdated && (outdated || pod.is_target()));
+        measured.map(|pod| pod.ceiling).reduce(Load::least)
+    };
+    // Pods of another template tell more than what is assumed.
+    let measured = smallest(false).or_else(|| smallest(true));
+    measured.unwrap_or_else(|| model.model.declared.or(model.model.assumed).planned())
 }

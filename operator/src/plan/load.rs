@@ -121,6 +121,23 @@ impl Load {
         far(self.inferences, other.inferences) || far(self.decode, other.decode)
     }
 
+    /// What it is in every dimension that is not nothing, for people.
+    pub(super) fn words(self) -> String {
+        let Self { streams, inferences, decode } = self;
+        let rate = |thousandths: u64| match (thousandths / 1_000, thousandths % 1_000 / 100) {
+            (whole, 0) if thousandths >= 100 => whole.to_string(),
+            (whole, tenths) => format!("{whole}.{}", tenths.max(u64::from(whole == 0))),
+        };
+        let stream = if streams == 1 { "stream" } else { "streams" };
+        let known = |value: u64| value > 0 && value != u64::MAX;
+        let parts = [
+            known(streams).then(|| format!("{streams} {stream}")),
+            known(inferences).then(|| format!("{} inferences per second", rate(inferences))),
+            known(decode).then(|| format!("{} ms of decoding per second", rate(decode))),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     /// Pods of this ceiling that `self` fills at the least, were streams divisible.
     #[must_use]
     pub fn pods(self, ceiling: Self) -> u64 {

@@ -38,6 +38,8 @@ pub(super) struct ModelMemory {
     pub(super) next_round: i64,
     /// Streams that may still move in this round although nothing presses.
     pub(super) gentle_budget: u64,
+    /// Pods that there were when outdated ones began to be replaced.
+    pub(super) replacing: Option<u64>,
     /// Since when fewer pods would have been enough.
     pub(super) surplus_since: Option<i64>,
     /// Pods that ended by themselves, without one that served since.

@@ -31,7 +31,7 @@ mod rebalance;
 mod scale;
 mod snapshot;
 
-pub use decision::{Decision, Outcome, Pending, PendingReason, Reason, Standing};
+pub use decision::{Allowed, Decision, Outcome, Pending, PendingReason, Reason, Shortage, Standing};
 pub use load::{Load, WHOLE};
 pub use memory::Memory;
 pub use snapshot::{

@@ -32,7 +32,12 @@ pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
             *(if has_pod { &mut standing.streams } else { &mut standing.pending }) += 1;
         }
         if !has_pod {
-            outcome.pending.insert(key.clone(), pending(&fleet, source));
+            let pending = pending(&fleet, source);
+            let of_model = model.and_then(|model| outcome.models.get_mut(fleet.models[model].key));
+            if let (PendingReason::InsufficientCapacity, Some(standing)) = (pending.reason, of_model) {
+                standing.shortage.clone_from(&pending.shortage);
+            }
+            outcome.pending.insert(key.clone(), pending);
         }
     }
     outcome.decisions = decisions;
@@ -42,7 +47,7 @@ pub(super) fn collect(mut fleet: Fleet<'_>) -> Outcome {
 
 fn pending(fleet: &Fleet<'_>, source: usize) -> Pending {
     let SourceState { source: spec, wanted, model, demand, .. } = fleet.sources[source];
-    let mut missing = super::Load::default();
+    let mut shortage = None;
     let reason = match model {
         _ if !spec.enabled => PendingReason::Disabled,
         _ if !wanted => PendingReason::NotAccepted,
@@ -50,14 +55,19 @@ fn pending(fleet: &Fleet<'_>, source: usize) -> Pending {
         Some(model) if fleet.models[model].model.refusal.is_some() => PendingReason::ModelNotAccepted,
         Some(model) if fleet.models[model].model.replicas == Some(0) => PendingReason::NoPodsWanted,
         Some(_) if fleet.sources[source].settled || place::is_releasing(fleet, source) => PendingReason::Releasing,
-        Some(model) if !demand.fits(fleet.models[model].ceiling) => PendingReason::ExceedsPod,
+        Some(model) if !demand.fits(fleet.models[model].limit) => {
+            let missing = demand.minus(fleet.models[model].ceiling);
+            shortage = Some(scale::shortage(fleet, model, missing));
+            PendingReason::ExceedsPod
+        }
         Some(model) if fleet.models[model].grows => PendingReason::WaitingForPod,
         Some(model) => {
-            missing = scale::missing(fleet, model);
+            let missing = fleet.lacking(model, demand);
+            shortage = Some(scale::shortage(fleet, model, missing));
             PendingReason::InsufficientCapacity
         }
     };
-    Pending { reason, missing }
+    Pending { reason, shortage }
 }
 
 fn standing(fleet: &Fleet<'_>, model: usize) -> Standing {
@@ -81,8 +91,7 @@ fn standing(fleet: &Fleet<'_>, model: usize) -> Standing {
 
 /// What a stream of the model takes on average; nothing where it has none.
 fn mean_demand(fleet: &Fleet<'_>, model: usize) -> Option<super::Load> {
-    let mut demands =
-        fleet.sources.iter().filter(|source| source.wanted && source.model == Some(model)).map(|source| source.demand);
+    let mut demands = fleet.models[model].sources.iter().map(|&source| fleet.sources[source].demand);
     let first = demands.next()?;
     let (sum, count) = demands.fold((first, 1), |(sum, count), demand| (sum.plus(demand), count + 1));
     Some(sum.part(count))

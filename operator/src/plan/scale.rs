@@ -1,6 +1,10 @@
 //! How many pods a model has, and which ones: made, replaced after a change of their template, ended.
 
-use super::{Decision, Fleet, Health, Load, Reason, Retirement, fleet::PodState, limits};
+use super::{
+    Allowed, Decision, Fleet, Health, Load, Reason, Retirement, Shortage,
+    fleet::{ModelState, PodState},
+    limits,
+};
 
 /// Decides about the pods of one model.
 pub(super) fn adjust(fleet: &mut Fleet<'_>, model: usize) {
@@ -17,12 +21,20 @@ pub(super) fn adjust(fleet: &mut Fleet<'_>, model: usize) {
         Some(_) => below_least,
         None => below_least.max(new_pods).min(spec.max_pods.saturating_sub(count)),
     };
+    fleet.models[model].enough = count + new_pods;
     fleet.models[model].grows = missing > 0 || active.iter().any(|&pod| !fleet.pods[pod].is_target());
     let missing = missing - keep_retiring(fleet, model, missing);
     let reason = if below_least > 0 { Reason::MinimumPods } else { Reason::ScaleUp };
     create(fleet, model, missing, reason);
     // Pods that are added while others are replaced are not there to stay.
-    let base = if outdated.is_empty() { count } else { count.min(enough(fleet, model)) };
+    let base = if outdated.is_empty() {
+        fleet.model_memory(model).replacing = None;
+        count
+    } else {
+        let before = count.min(enough(fleet, model));
+        let before = *fleet.model_memory(model).replacing.get_or_insert(before);
+        before.max(demand(fleet, model).pods(fleet.models[model].ceiling))
+    };
     let wanted = spec.replicas.unwrap_or_else(|| (base + new_pods).max(spec.min_pods)).min(spec.max_pods);
     if outdated.is_empty() {
         scale_down(fleet, model, &active, wanted);
@@ -87,8 +99,12 @@ fn pods_for_waiting(fleet: &Fleet<'_>, model: usize, active: &[usize]) -> u64 {
     let before = bins.len();
     for &source in &state.unplaced {
         let SourceLoad { demand, gentle } = waiting(fleet, source);
-        if gentle || !demand.fits(state.ceiling) {
+        if gentle || !demand.fits(state.limit) {
             continue;
+        }
+        if !state.measured {
+            // What is assumed of a pod is a guess: the first one tells how many more are needed.
+            return u64::from(active.is_empty());
         }
         match bins.iter_mut().find(|room| demand.fits(**room)) {
             Some(room) => *room = room.minus(demand),
@@ -258,8 +274,12 @@ fn scale_down(fleet: &mut Fleet<'_>, model: usize, active: &[usize], wanted: u64
 /// Pods that would be enough, with some room to spare.
 fn enough(fleet: &Fleet<'_>, model: usize) -> u64 {
     let state = &fleet.models[model];
-    let demand: Load = state.sources.iter().map(|&source| fleet.sources[source].demand).collect();
-    demand.pods(state.ceiling.percent(limits::SCALE_DOWN_PERCENT)).max(state.model.min_pods)
+    demand(fleet, model).pods(state.ceiling.percent(limits::SCALE_DOWN_PERCENT)).max(state.model.min_pods)
+}
+
+/// What the model's sources take together.
+fn demand(fleet: &Fleet<'_>, model: usize) -> Load {
+    fleet.models[model].sources.iter().map(|&source| fleet.sources[source].demand).collect()
 }
 
 /// The room that is left on other pods once they have taken a pod's streams, if they can.
@@ -272,8 +292,10 @@ fn absorb(fleet: &Fleet<'_>, pod: usize, mut rooms: Vec<(usize, Load)>) -> Optio
     (fleet.pods[pod].inbound == 0).then_some(rooms)
 }
 
-/// The number and the sum of a model's sources that wait for room.
-pub(super) fn missing(fleet: &Fleet<'_>, model: usize) -> Load {
-    let unplaced = fleet.models[model].unplaced.iter();
-    unplaced.filter(|&&source| !waiting(fleet, source).gentle).map(|&source| fleet.sources[source].demand).collect()
+/// What a source of the model lacks, and what would help.
+pub(super) fn shortage(fleet: &Fleet<'_>, model: usize, missing: Load) -> Shortage {
+    let ModelState { model: spec, unplaced, ceiling, enough, .. } = &fleet.models[model];
+    let waiting = unplaced.iter().filter(|&&source| !waiting(fleet, source).gentle).count() as u64;
+    let allowed = spec.replicas.map_or(Allowed::MaxPods(spec.max_pods), Allowed::Replicas);
+    Shortage { missing, pod: *ceiling, waiting, allowed, enough: *enough }
 }

@@ -100,6 +100,12 @@ pub struct Declared {
 }
 
 impl Declared {
+    /// Nothing is left open but the number of streams, which nothing has to limit.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.inferences.is_some() && self.decode.is_some()
+    }
+
     /// This where it says something, else `other`.
     #[must_use]
     pub fn or(self, other: Load) -> Load {

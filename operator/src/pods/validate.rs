@@ -16,11 +16,11 @@ pub enum Refused {
     /// No image for the engine was set up.
     #[error(
         "serving.engine DeepStream needs an image: set serving.image, or install the operator with \
-         analyticsPod.deepstream.image"
+         analyticsPods.deepstreamImage"
     )]
     NoDeepStreamImage,
     /// It names a file that pods cannot read.
-    #[error("source.file must be below {}: write such a path, url or builtin", .0.as_deref().unwrap_or("a media volume, and none is set up (media.claim of the chart)"))]
+    #[error("source.file must be below {}: write such a path, url or builtin", .0.as_deref().unwrap_or("a media volume, and none is set up (analyticsPods.media.claim of the chart)"))]
     FileOutsideMedia(Option<String>),
 }
 

@@ -26,7 +26,7 @@ use crate::{
     clock,
     index::{self, Poll},
     metrics::Metrics,
-    plan::Key,
+    plan::{Key, limits},
     pods::{MODEL_ANNOTATION, STATUS_PORT, status_host},
     watch::World,
 };
@@ -173,10 +173,19 @@ impl Questioner {
             {
                 debug!(pod = %self.key, address = %self.address, %error, "the pod does not answer");
             }
-            was_silent = answer.is_err();
             if answer.is_err() {
                 connection = None;
+                if !was_silent {
+                    // To decide about it as soon as it counts as dead, and not with the next round.
+                    let world = self.world.clone();
+                    let grace = Duration::from_millis(limits::DOWN_GRACE.unsigned_abs());
+                    tokio::spawn(async move {
+                        tokio::time::sleep_until(began + grace).await;
+                        world.changed.notify_one();
+                    });
+                }
             }
+            was_silent = answer.is_err();
             if self.take(answer.ok(), asked) {
                 self.world.changed.notify_one();
             }

@@ -71,10 +71,10 @@ impl Control {
                 continue;
             }
             self.health.complete();
+            // Whoever stands by asks as well: once it decides it knows which pods are silent, and since when.
+            self.poller.follow(&self.world.pods.objects());
             if leads {
                 self.round().await;
-            } else {
-                self.poller.follow(&[]);
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -83,7 +83,6 @@ impl Control {
     async fn round(&mut self) {
         let began = Instant::now();
         let objects = self.world.objects();
-        self.poller.follow(&objects.pods);
         let answers = self.poller.answers();
         let polls = answers.iter().map(|(key, answer)| (key.clone(), answer.poll.clone())).collect();
         let now = clock::now();

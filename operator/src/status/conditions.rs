@@ -19,15 +19,22 @@ pub(super) struct Says<'a> {
     pub(super) holds: Option<bool>,
     pub(super) reason: &'a str,
     pub(super) message: &'a str,
+    /// Another message is another meaning.
+    pub(super) by_message: bool,
 }
 
 impl<'a> Says<'a> {
     pub(super) fn yes(reason: &'a str, message: &'a str) -> Self {
-        Self { holds: Some(true), reason, message }
+        Self { holds: Some(true), reason, message, by_message: false }
     }
 
     pub(super) fn no(reason: &'a str, message: &'a str) -> Self {
-        Self { holds: Some(false), reason, message }
+        Self { holds: Some(false), reason, message, by_message: false }
+    }
+
+    /// With a message whose every change is told.
+    pub(super) fn in_words(self) -> Self {
+        Self { by_message: true, ..self }
     }
 }
 
@@ -36,7 +43,8 @@ impl<'a> Conditions<'a> {
         Self { before, generation, now, after: Vec::new() }
     }
 
-    /// A message that changes while its reason does not is no change of meaning: the one before stays.
+    /// A message that changes while its reason does not is no change of meaning, unless it is said to be: the one before
+    /// stays.
     pub(super) fn set(&mut self, kind: &str, says: &Says<'_>) {
         let status = match says.holds {
             Some(true) => "True",
@@ -53,7 +61,9 @@ impl<'a> Conditions<'a> {
             status: status.to_owned(),
             last_transition_time: same_status
                 .map_or_else(|| Time(self.now), |before| before.last_transition_time.clone()),
-            message: same_meaning.map_or_else(|| shortened(says.message), |before| before.message.clone()),
+            message: same_meaning
+                .filter(|_| !says.by_message)
+                .map_or_else(|| shortened(says.message), |before| before.message.clone()),
             reason,
             observed_generation: self.generation,
         });

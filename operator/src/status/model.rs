@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::conditions::{Conditions, Says};
 use crate::{
     index::Trouble,
-    plan::{Load, Refusal, Standing},
+    plan::{Load, PendingReason, Refusal, Standing},
     pods::selector,
 };
 
@@ -28,8 +28,8 @@ pub struct ModelFacts<'a> {
     pub standing: &'a Standing,
     /// Its pods, by name.
     pub pods: &'a [PodFacts<'a>],
-    /// What stands beside its pods cannot be written: the API server's words.
-    pub companions_refused: Option<&'a str>,
+    /// The API server does not take its pods, or what stands beside them.
+    pub refused: Option<&'a Trouble>,
 }
 
 /// What is known of one of its pods.
@@ -86,6 +86,14 @@ pub fn model(facts: &ModelFacts<'_>) -> DetectionModelStatus {
         }
         None => conditions.set("Updated", &Says::yes("UpToDate", "every pod was made from the present spec")),
     }
+    match &standing.shortage {
+        Some(shortage) => {
+            let message = shortage.of_all();
+            let reason = PendingReason::InsufficientCapacity.as_str();
+            conditions.set("HasRoom", &Says::no(reason, &message).in_words());
+        }
+        None => conditions.set("HasRoom", &Says::yes("RoomForAll", "no source waits for more pods than are allowed")),
+    }
     let ready = || facts.pods.iter().filter_map(|pod| pod.report.as_ref());
     DetectionModelStatus {
         observed_generation: generation,
@@ -106,8 +114,8 @@ pub fn model(facts: &ModelFacts<'_>) -> DetectionModelStatus {
 
 /// What is wrong with a pod, of those that are to stay.
 fn unwell(facts: &ModelFacts<'_>) -> Option<Finding> {
-    if let Some(words) = facts.companions_refused {
-        return Some(("CompanionsRefused".to_owned(), words.to_owned()));
+    if let Some(Trouble { reason, message }) = facts.refused {
+        return Some((reason.clone(), message.clone()));
     }
     if facts.standing.cut_off {
         let message = "most pods stopped answering together: their streams are left where they are";

@@ -1,5 +1,7 @@
 //! The status of a `VideoSource`.
 
+use std::borrow::Cow;
+
 use crds::{
     Assignment, Handover, StreamState, VideoSource, VideoSourceStatus,
     report::{SourceReport, SourceState},
@@ -8,7 +10,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{Conditions, Says, shortened, word};
-use crate::plan::{Decision, Pending, PendingReason, Refusal};
+use crate::{
+    index::Trouble,
+    plan::{Decision, Pending, PendingReason, Refusal},
+};
+
+/// A stream that failed is told to be back once frames have come for so long, in milliseconds: the longest wait between
+/// two attempts by default. So a camera that comes and goes is one failure, and costs one write.
+const SETTLES: u64 = 5_000;
 
 /// What is known of a source.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +36,8 @@ pub struct SourceFacts<'a> {
     pub model_refusal: Option<&'a Refusal>,
     /// Why it has no pod.
     pub pending: Option<&'a Pending>,
+    /// Why pods of that model do not start.
+    pub trouble: Option<&'a Trouble>,
     /// What the pod that it will be bound to after the decision tells of this binding.
     pub report: Option<&'a SourceReport>,
     /// What the pod that it was bound to before told of it last.
@@ -49,7 +60,8 @@ pub fn source(facts: &SourceFacts<'_>) -> VideoSourceStatus {
         decide(&mut status, decision);
     }
     let mut stream = stream(facts, &before, &status);
-    if stream.reason == before.reason && Some(stream.state) == before.state {
+    let says_what_is_missing = stream.reason.as_deref() == Some(PendingReason::InsufficientCapacity.as_str());
+    if stream.reason == before.reason && Some(stream.state) == before.state && !says_what_is_missing {
         stream.message.clone_from(&before.message);
     }
     if before.state == Some(StreamState::Streaming) && stream.state != StreamState::Streaming {
@@ -105,7 +117,7 @@ fn stream(facts: &SourceFacts<'_>, before: &VideoSourceStatus, status: &VideoSou
         message: Some(shortened(message)).filter(|message| !message.is_empty()),
     };
     let Some(assignment) = &status.assignment else {
-        let (reason, message) = waits(facts);
+        let (reason, message) = &waits(facts);
         let state = if facts.object.spec.enabled { StreamState::Pending } else { StreamState::Disabled };
         return with(state, reason, message);
     };
@@ -123,6 +135,9 @@ fn stream(facts: &SourceFacts<'_>, before: &VideoSourceStatus, status: &VideoSou
     let reason = report.reason.as_deref();
     let message = report.message.as_deref().unwrap_or_default();
     match report.state {
+        SourceState::Streaming if is_hardly_back(before, assignment, report) => {
+            Stream { state: StreamState::Reconnecting, reason: before.reason.clone(), message: before.message.clone() }
+        }
         SourceState::Streaming => Stream { state: StreamState::Streaming, reason: None, message: None },
         SourceState::Completed => with(StreamState::Completed, reason.unwrap_or("StreamEnded"), message),
         SourceState::Failed => with(StreamState::Failed, reason.unwrap_or("Failed"), message),
@@ -137,19 +152,40 @@ fn stream(facts: &SourceFacts<'_>, before: &VideoSourceStatus, status: &VideoSou
             None if report.state == SourceState::Stalled => {
                 with(StreamState::Reconnecting, "NoFrames", "the connection stands, but no frame comes")
             }
+            None if before.state == Some(StreamState::Streaming) => {
+                with(StreamState::Reconnecting, "NoFrames", "no frame comes, and its pod connects anew")
+            }
             None => connecting(),
         },
     }
 }
 
+/// The stream failed on this pod, and frames have not come for long since. One that connects for the first time is told
+/// to stream at once.
+fn is_hardly_back(before: &VideoSourceStatus, assignment: &Assignment, report: &SourceReport) -> bool {
+    let failed = before.state == Some(StreamState::Reconnecting) && before.reason.as_deref() != Some("Connecting");
+    failed && before.assignment.as_ref() == Some(assignment) && report.state_ms < SETTLES
+}
+
 /// Why it has no pod, as a word and a sentence.
-fn waits<'a>(facts: &SourceFacts<'a>) -> (&'a str, &'a str) {
+fn waits<'a>(facts: &SourceFacts<'a>) -> (&'a str, Cow<'a, str>) {
     if let Some(refusal) = facts.refusal {
-        return (&refusal.reason, &refusal.message);
+        return (&refusal.reason, (&*refusal.message).into());
     }
-    match facts.pending {
-        Some(pending) => (pending.reason.as_str(), pending.reason.sentence()),
-        None => (PendingReason::WaitingForPod.as_str(), PendingReason::WaitingForPod.sentence()),
+    let reason = facts.pending.map_or(PendingReason::WaitingForPod, |pending| pending.reason);
+    match (facts.pending, facts.trouble) {
+        (_, Some(Trouble { reason: word, message })) if reason == PendingReason::WaitingForPod => {
+            let remedy = match &**word {
+                "Unschedulable" => "; add nodes, or ask for less in serving.resources and serving.gpu",
+                _ => "",
+            };
+            (
+                "PodsDoNotStart",
+                format!("a pod for it does not start: {word}: {}{remedy}", message.trim_end_matches('.')).into(),
+            )
+        }
+        (Some(pending), _) => (reason.as_str(), pending.sentence()),
+        (None, _) => (reason.as_str(), reason.sentence().into()),
     }
 }
 
@@ -169,11 +205,16 @@ fn conditions(
         (None, None) => Says::yes("Accepted", "the source can be watched"),
     };
     conditions.set("Accepted", &accepted);
-    let (reason, message) = waits(facts);
+    let (reason, message) = &waits(facts);
     let bound = status.assignment.as_ref().map(|assignment| format!("bound to pod {}", assignment.pod));
+    // What is missing, and what to raise, is not the same once some of it was raised.
+    let no = |reason, message| {
+        let says = Says::no(reason, message);
+        if reason == PendingReason::InsufficientCapacity.as_str() { says.in_words() } else { says }
+    };
     match &bound {
         Some(bound) => conditions.set("Assigned", &Says::yes("Bound", bound)),
-        None => conditions.set("Assigned", &Says::no(reason, message)),
+        None => conditions.set("Assigned", &no(reason, message)),
     }
     let why = stream.reason.as_deref().unwrap_or("Unknown");
     let sentence = stream.message.as_deref().unwrap_or_default();
@@ -188,7 +229,7 @@ fn conditions(
         }
         (_, None) => {
             conditions.set("Streaming", &Says::no("NotAssigned", "no pod has the source"));
-            conditions.set("Ready", &Says::no(why, sentence));
+            conditions.set("Ready", &no(why, sentence));
         }
     }
     conditions.done()

@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use super::{ModelFacts, PodFacts, SourceFacts, model, source};
 use crate::{
     index::Trouble,
-    plan::{Decision, Key, Load, Pending, PendingReason, Reason, Standing},
+    plan::{Allowed, Decision, Key, Load, Pending, PendingReason, Reason, Shortage, Standing},
 };
 
 fn now() -> Timestamp {
@@ -34,6 +34,7 @@ fn facts(object: &VideoSource) -> SourceFacts<'_> {
         has_model: true,
         model_refusal: None,
         pending: None,
+        trouble: None,
         report: None,
         report_before: None,
     }
@@ -87,7 +88,7 @@ fn ready(object: &VideoSource) -> (String, String) {
 #[test]
 fn from_pending_to_streaming_the_status_says_why() {
     let mut object = camera();
-    let pending = Pending { reason: PendingReason::WaitingForPod, missing: Load::default() };
+    let pending = Pending::of(PendingReason::WaitingForPod);
     object.status = Some(source(&SourceFacts { pending: Some(&pending), ..facts(&object) }));
     assert_eq!(object.status.as_ref().unwrap().state, Some(StreamState::Pending));
     assert_eq!(ready(&object), ("False".to_owned(), "WaitingForPod".to_owned()));
@@ -136,6 +137,115 @@ fn the_last_frame_is_told_when_a_stream_stops() {
     assert_eq!(again.status.unwrap().last_frame_time, stopped.status.unwrap().last_frame_time);
 }
 
+/// What a pod tells of a stream whose state has been what it is for so long.
+fn told_for(state: SourceState, reason: Option<&str>, milliseconds: u64) -> SourceReport {
+    SourceReport { state_ms: milliseconds, ..told(state, reason) }
+}
+
+#[test]
+fn a_camera_that_comes_and_goes_is_told_once() {
+    let streaming = after(bound(), &told_for(SourceState::Streaming, None, 0));
+    assert_eq!(
+        streaming.status.as_ref().unwrap().state,
+        Some(StreamState::Streaming),
+        "the first frames count at once"
+    );
+    let failed = after(streaming, &told_for(SourceState::Backoff, Some("ConnectionLost"), 10));
+    assert_eq!(failed.status.as_ref().unwrap().state, Some(StreamState::Reconnecting), "a failure counts at once");
+    let mut flapping = failed.clone();
+    for _ in 0..30 {
+        flapping = after(flapping, &told_for(SourceState::Streaming, None, 900));
+        flapping = after(flapping, &told_for(SourceState::Connecting, None, 100));
+        flapping = after(flapping, &told_for(SourceState::Backoff, Some("ConnectionLost"), 500));
+    }
+    assert_eq!(flapping.status, failed.status);
+    let hardly = after(flapping, &told_for(SourceState::Streaming, None, 4_999));
+    assert_eq!(hardly.status, failed.status);
+    let back = after(hardly, &told_for(SourceState::Streaming, None, 5_000));
+    assert_eq!(ready(&back).0, "True");
+}
+
+#[test]
+fn a_stream_that_fails_without_a_reason_does_not_flap_either() {
+    let streaming = after(bound(), &told_for(SourceState::Streaming, None, 60_000));
+    let failed = after(streaming, &told_for(SourceState::Connecting, None, 0));
+    assert_eq!(ready(&failed), ("False".to_owned(), "NoFrames".to_owned()));
+    assert_eq!(after(failed.clone(), &told_for(SourceState::Streaming, None, 300)).status, failed.status);
+}
+
+#[test]
+fn a_stream_that_has_moved_does_not_wait_to_be_told() {
+    let failed = after(bound(), &told_for(SourceState::Backoff, Some("HostUnreachable"), 0));
+    let decision = Decision::Bind {
+        source: Key::new("yard", "gate"),
+        pod: "people-2".into(),
+        node: None,
+        epoch: 11,
+        reason: Reason::PodLost,
+    };
+    let mut moved = failed;
+    moved.status = Some(source(&SourceFacts { decision: Some(&decision), ..facts(&moved) }));
+    let report = SourceReport { epoch: 11, ..told_for(SourceState::Streaming, None, 0) };
+    assert_eq!(ready(&after(moved, &report)).0, "True");
+}
+
+#[test]
+fn a_source_that_waits_is_told_what_its_pod_waits_for() {
+    let pending = Pending::of(PendingReason::WaitingForPod);
+    let trouble = Trouble { reason: "Unschedulable".to_owned(), message: "0/2 nodes are available".to_owned() };
+    let object = camera();
+    let status = source(&SourceFacts { pending: Some(&pending), trouble: Some(&trouble), ..facts(&object) });
+    assert_eq!(status.reason.as_deref(), Some("PodsDoNotStart"));
+    assert_eq!(
+        status.message.as_deref(),
+        Some(
+            "a pod for it does not start: Unschedulable: 0/2 nodes are available; add nodes, or ask for less in \
+             serving.resources and serving.gpu"
+        )
+    );
+}
+
+fn shortage(max_pods: u64, waiting: u64) -> Shortage {
+    Shortage {
+        missing: Load { streams: 1, ..Load::default() },
+        pod: Load { streams: 8, ..Load::default() },
+        waiting,
+        allowed: Allowed::MaxPods(max_pods),
+        enough: 5,
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_anew_once_more_is_allowed_and_not_for_each_source_that_waits() {
+    let waits = |mut object: VideoSource, max_pods, waiting| {
+        let reason = PendingReason::InsufficientCapacity;
+        let pending = Pending { reason, shortage: Some(shortage(max_pods, waiting)) };
+        object.status = Some(source(&SourceFacts { pending: Some(&pending), ..facts(&object) }));
+        object
+    };
+    let first = waits(camera(), 1, 1);
+    assert_eq!(waits(first.clone(), 1, 7).status, first.status);
+    let status = waits(first, 2, 7).status.unwrap();
+    let words = "serving.maxPods, which is 2";
+    assert!(status.message.unwrap().contains(words));
+    assert!(status.conditions.iter().filter(|told| told.message.contains(words)).count() == 2);
+}
+
+#[test]
+fn a_model_tells_how_many_pods_would_do() {
+    let mut object = people();
+    for (waiting, words) in [(3, "3 sources wait for room: raise serving.maxPods from 2 to 5"), (1, "1 source waits")] {
+        let standing = Standing { shortage: Some(shortage(2, waiting)), ..Standing::default() };
+        let facts =
+            ModelFacts { now: now(), object: &object, refusal: None, standing: &standing, pods: &[], refused: None };
+        let status = model(&facts);
+        let told = status.conditions.iter().find(|told| told.type_ == "HasRoom").unwrap();
+        assert_eq!((&*told.status, &*told.reason), ("False", "InsufficientCapacity"));
+        assert!(told.message.starts_with(words), "{}", told.message);
+        object.status = Some(status);
+    }
+}
+
 #[test]
 fn an_epoch_never_decreases_and_survives_a_release() {
     let object = bound();
@@ -165,7 +275,7 @@ fn pod(trouble: Option<Trouble>, report: PodReport) -> PodFacts<'static> {
 }
 
 fn of_model(object: &DetectionModel, standing: &Standing, pods: &[PodFacts<'_>]) -> Vec<(String, String, String)> {
-    let facts = ModelFacts { now: now(), object, refusal: None, standing, pods, companions_refused: None };
+    let facts = ModelFacts { now: now(), object, refusal: None, standing, pods, refused: None };
     let conditions = model(&facts).conditions;
     conditions.into_iter().map(|condition| (condition.type_, condition.status, condition.reason)).collect()
 }
@@ -203,14 +313,8 @@ fn what_is_told_of_capacity_is_the_whole_of_which_four_fifths_are_planned() {
     let planned = Load { streams: 8, inferences: 100_000, decode: 1_000_000 }.planned();
     let standing = Standing { pod_capacity: planned, ..Standing::default() };
     let object = people();
-    let facts = ModelFacts {
-        now: now(),
-        object: &object,
-        refusal: None,
-        standing: &standing,
-        pods: &[],
-        companions_refused: None,
-    };
+    let facts =
+        ModelFacts { now: now(), object: &object, refusal: None, standing: &standing, pods: &[], refused: None };
     let status = model(&facts);
     assert_eq!(status.pod_capacity.inferences_per_second, Some(100));
     assert_eq!((status.pod_capacity.streams, status.pod_capacity.decode), (Some(8), Some(1_000)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fake_fleet::{Behaviour, Gate};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::scene::{Scene, eventually, plane, program};
 
@@ -78,6 +79,43 @@ async fn a_second_replica_stands_by_and_takes_over_at_once_when_the_first_ends()
     scene.add_source("new", json!({})).await;
     scene.all_stream().await;
     assert!(second.log().contains("this replica decides now"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_and_a_pod_that_are_lost_together_cost_little_more_than_the_pod() {
+    let Some(mut scene) = Scene::set("both").await else { return };
+    let _tell = scene.tell();
+    let before = scene.add_fleet().await;
+    let second = scene.stage.operator(program(), "operator-2", &[]).unwrap();
+    let _tell_second = crate::scene::Tell(second.log_file().to_owned());
+    let asks = async || {
+        let metrics = metrics(&second.address()?).await?;
+        let count = metrics.lines().find_map(|line| line.strip_prefix("vision_operator_poll_seconds_count "))?;
+        (count.parse::<u64>().ok()? > 4).then_some(())
+    };
+    eventually("the one that stands by asks the pods too", asks).await;
+    let lost = before[0].1.clone().unwrap();
+    scene.operator.kill();
+    scene.fleet.behave(&lost, Behaviour::Hangs);
+    let began = tokio::time::Instant::now();
+    let after = eventually("its streams are elsewhere", async || {
+        let now = scene.bindings().await;
+        now.iter().all(|(_, bound)| bound.as_ref().is_some_and(|pod| *pod != lost)).then_some(now)
+    })
+    .await;
+    println!("bound elsewhere after {:.2?}", began.elapsed());
+    for (before, after) in before.iter().zip(after) {
+        assert!(before.1.as_ref() == Some(&lost) || *before == after, "{before:?} had no reason to move");
+    }
+}
+
+/// What an operator serves of itself.
+async fn metrics(address: &str) -> Option<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.ok()?;
+    Some(text)
 }
 
 #[tokio::test(flavor = "multi_thread")]

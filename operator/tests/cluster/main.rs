@@ -2,7 +2,9 @@
 //! a fake fleet answers for the pods. Where there is no Go to build the API server with, each test says so and passes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod capacity;
 mod failures;
 mod moves;
 mod objects;
 mod scene;
+mod wrong;

@@ -82,59 +82,6 @@ async fn a_source_is_bound_and_ready_with_few_writes_and_then_nothing_is_written
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_objects_are_refused_or_told_and_others_are_served() {
-    let Some(scene) = Scene::set("wrong").await else { return };
-    let _tell = scene.tell();
-    scene.add_model("people", 8, 1).await;
-    let refused = async |spec: Value| {
-        let source = json!({
-            "apiVersion": crds::API_VERSION, "kind": "VideoSource", "metadata": { "name": "bad" }, "spec": spec,
-        });
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(crds::GROUP, "v1alpha1", "VideoSource"));
-        let api: Api<DynamicObject> = Api::namespaced_with(scene.client.clone(), &scene.stage.namespace, &resource);
-        let source = serde_json::from_value(source).unwrap();
-        api.create(&PostParams::default(), &source).await.unwrap_err().to_string()
-    };
-    let model = json!({ "name": "people" });
-    let cases = [
-        (json!({ "uri": "rtsp://admin:secret@camera/1", "modelRef": model }), "user name"),
-        (json!({ "uri": "gopher://camera/1", "modelRef": model }), "spec.uri"),
-        (
-            json!({ "uri": "rtsp://camera/1", "modelRef": model, "detection": { "fps": 1, "interval": "5s" } }),
-            "exclude each other",
-        ),
-        (
-            json!({ "uri": "rtsp://camera/1", "modelRef": model, "detection": { "fps": 1_000_000 } }),
-            "spec.detection.fps",
-        ),
-        (json!({ "uri": "rtsp://camera/1" }), "spec.modelRef"),
-        (
-            json!({ "uri": "rtsp://camera/1", "modelRef": model, "recovery": { "initialBackoff": "10s", "maxBackoff": "1s" } }),
-            "initialBackoff must not be longer",
-        ),
-    ];
-    for (spec, words) in cases {
-        let error = refused(spec.clone()).await;
-        assert!(error.contains(words), "{spec}: {error}");
-    }
-    // What only the operator can know is a condition.
-    scene.add_source("lost", json!({ "modelRef": { "name": "nobody" } })).await;
-    scene.add_source("device", json!({ "uri": "v4l2:///dev/video0" })).await;
-    scene.add_source("gate", json!({})).await;
-    for (name, reason) in [("lost", "ModelNotFound"), ("device", "DeviceNotAllowed")] {
-        eventually(&format!("{name} is told {reason}"), async || {
-            let status = scene.status(name).await;
-            (condition(&status, "Accepted") == ("False".to_owned(), reason.to_owned())).then_some(())
-        })
-        .await;
-    }
-    eventually("the good one is served", async || {
-        (condition(&scene.status("gate").await, "Ready").0 == "True").then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_named_in_the_role_before_the_binding_and_never_asked_for() {
     let Some(scene) = Scene::set("secrets").await else { return };
     let _tell = scene.tell();

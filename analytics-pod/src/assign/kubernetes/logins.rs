@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::media::Media;
 use crate::{
-    assign::manifest::SECRET_TYPE,
+    assign::strict::SECRET_TYPE,
     observation::SourceKey,
     source::{Credentials, Failure, Input, Prepare, Reason},
 };

@@ -4,6 +4,7 @@
 //! to run. What is made is in the [`StateFolder`] before a request is answered.
 
 mod error;
+mod field;
 mod folder;
 mod merge;
 mod patch;
@@ -12,7 +13,8 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
-pub use error::{ChangeError, FieldError};
+pub use error::ChangeError;
+pub use field::FieldError;
 pub use folder::{FolderError, Held, StateFolder, Unreadable, default_folder};
 pub use merge::{Made, Merged, Origin, merge};
 pub use patch::merge_patch;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    error::{ChangeError, FieldError},
+    error::ChangeError,
+    field::FieldError,
     folder::{CONFIG_FILE, FolderError, Held, StateFolder, Unreadable},
     merge::{Made, Merged, Origin, merge},
     submission::{self, MadeModel, MadeSource},

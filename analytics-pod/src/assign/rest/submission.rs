@@ -8,7 +8,7 @@ use crds::{API_VERSION, DetectionModelSpec, VideoSourceSpec};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{error::FieldError, patch::merge_patch};
+use super::{field::FieldError, patch::merge_patch};
 use crate::{
     assign::{
         desired::ModelKey,

@@ -15,7 +15,8 @@ use tracing::{error, info, warn};
 
 use super::{
     StopRequest,
-    run::{self, RunContext, RunError},
+    run::{self, RunContext},
+    run_error::RunError,
 };
 use crate::{
     api::{ApiError, Health, Server, Services, Token, TokenError},

@@ -1,7 +1,9 @@
 //! Files and streams over HTTP.
 
+use std::{io::Write, net::TcpListener};
+
 use super::{
-    http_server::{Site, serve},
+    http_server::{Site, serve, serve_tls},
     rtsp_server::{closed_port, listener},
     *,
 };
@@ -24,6 +26,37 @@ fn files_are_played_to_their_end() {
     let played = play(&input(&format!("{base}/first.mp4")), Pacing::Live, &Arc::default(), usize::MAX);
     assert_eq!((played.failure, played.units.len()), (None, 48));
     assert!(begin.elapsed() > Duration::from_millis(1800), "in real time: {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_certificate_that_nobody_signed_has_its_own_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    clip(folder.path(), "clip.mp4", &format!("{H264} ! mp4mux faststart=true"));
+    let base = serve_tls(Site::Folder(folder.path().to_owned()));
+    let with = |insecure_skip_tls_verify| Input {
+        transport: Transport { insecure_skip_tls_verify, ..Transport::default() },
+        ..input(&format!("{base}/clip.mp4"))
+    };
+    let refused = play(&with(false), Pacing::Lossless, &Arc::default(), 1).failure.unwrap();
+    assert_eq!(refused.reason, Reason::CertificateUntrusted, "{refused}");
+    assert!(refused.message.contains("insecureSkipTLSVerify"), "{refused}");
+    let played = play(&with(true), Pacing::Lossless, &Arc::default(), usize::MAX);
+    assert_eq!((played.failure, played.units.len()), (None, 48));
+}
+
+#[test]
+fn a_server_without_tls_is_told_from_one_that_is_not_trusted() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("https://{}/clip.mp4", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut connection in server.incoming().flatten() {
+            // As servers without TLS answer to what is no request.
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let refused = play(&input(&uri), Pacing::Lossless, &Arc::default(), 1).failure.unwrap();
+    assert_eq!(refused.reason, Reason::HostUnreachable, "{refused}");
+    assert!(refused.message.contains("not by TLS"), "{refused}");
 }
 
 #[test]

@@ -1,10 +1,18 @@
 //! A small HTTP server: one connection a thread, ranges, logins, endless answers.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     path::PathBuf,
+    sync::Arc,
 };
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::rtsp_server::SELF_SIGNED;
 
 /// What it serves.
 #[derive(Clone, Debug)]
@@ -33,14 +41,31 @@ pub(super) fn serve(site: Site) -> String {
     base
 }
 
-fn answer(connection: TcpStream, site: &Site) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection.try_clone()?);
-    let mut connection = connection;
+/// The same over TLS, with a certificate that nobody signed.
+pub(super) fn serve_tls(site: Site) -> String {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = vec![CertificateDer::from_pem_slice(SELF_SIGNED.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(SELF_SIGNED.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            let (site, tls) = (site.clone(), ServerConnection::new(config.clone()).unwrap());
+            std::thread::spawn(move || answer(StreamOwned::new(tls, connection), &site).ok());
+        }
+    });
+    base
+}
+
+fn answer(connection: impl Read + Write, site: &Site) -> std::io::Result<()> {
+    let mut connection = BufReader::new(connection);
     loop {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
+            if connection.read_line(&mut line)? == 0 {
                 return Ok(());
             }
             if line.trim().is_empty() {
@@ -56,6 +81,7 @@ fn answer(connection: TcpStream, site: &Site) -> std::io::Result<()> {
         };
         let path = lines[0].split(' ').nth(1).unwrap_or_default();
         let path = path.trim_start_matches('/').split('?').next().unwrap_or_default();
+        let connection = connection.get_mut();
         match site {
             Site::Status(status) => write!(connection, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")?,
             Site::Login(_) if header("authorization").as_deref() != Some("Basic b3BlcmF0b3I6Y29ycmVjdCBob3JzZQ==") => {
@@ -65,7 +91,7 @@ fn answer(connection: TcpStream, site: &Site) -> std::io::Result<()> {
                 )?;
             }
             Site::Folder(folder) | Site::Login(folder) => match std::fs::read(folder.join(path)) {
-                Ok(bytes) => send_file(&mut connection, &bytes, header("range"))?,
+                Ok(bytes) => send_file(connection, &bytes, header("range"))?,
                 Err(_) => write!(connection, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?,
             },
             Site::Pictures { jpeg, count } => {
@@ -89,7 +115,7 @@ fn answer(connection: TcpStream, site: &Site) -> std::io::Result<()> {
     }
 }
 
-fn send_file(connection: &mut TcpStream, bytes: &[u8], range: Option<String>) -> std::io::Result<()> {
+fn send_file(connection: &mut impl Write, bytes: &[u8], range: Option<String>) -> std::io::Result<()> {
     let range = range.and_then(|range| {
         let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
         let first: usize = first.parse().ok()?;

@@ -69,7 +69,7 @@ fn a_certificate_that_nobody_signed_is_taken_only_where_that_is_asked_for() {
         ..input(&server.uri("camera"))
     };
     let refused = play(&camera(false), Pacing::Live, &Arc::default(), 1);
-    assert_eq!(reason(&refused), Some(Reason::HostUnreachable), "{refused:?}");
+    assert_eq!(reason(&refused), Some(Reason::CertificateUntrusted), "{refused:?}");
     let message = refused.failure.unwrap().message;
     assert!(message.contains("insecureSkipTLSVerify"), "{message}");
     let played = play(&camera(true), Pacing::Live, &Arc::default(), 5);

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Bound, Stage, TWO_INTERVALS};
-use crate::{cluster::ScenarioError, report::Row};
+use crate::{cluster::ScenarioError, objects::Model, report::Row};
 
 const CAMERAS: usize = 16;
 
@@ -21,7 +21,7 @@ const EVEN: f64 = 1.15;
 pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let before = stage.fleet(CAMERAS, PODS[0], CAMERAS).await?;
     let began = Timestamp::now();
-    stage.cluster.request(PODS[1], CAMERAS).await?;
+    stage.cluster.apply_model(&Model::of(PODS[1], CAMERAS)).await?;
     let mean = CAMERAS as f64 / PODS[1] as f64;
     let even = EVEN.max(CAMERAS.div_ceil(PODS[1]) as f64 / mean);
     // What the pods that are there have above an even share must leave them, and nothing else needs to.

@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::DeleteParams;
 
 use super::{Stage, percentiles, seconds};
-use crate::{cluster::ScenarioError, report::Row};
+use crate::{cluster::ScenarioError, objects::Model, report::Row};
 
 /// Cameras, one after another.
 const CAMERAS: usize = 30;
 
 pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
-    stage.cluster.serve(2, 16).await?;
+    stage.cluster.serve(&Model::of(2, 16)).await?;
     let mut times = Vec::new();
     for number in 1..=CAMERAS {
         let name = format!("newcomer-{number}");
         let applied = Timestamp::now();
-        stage.cluster.add_camera(&name, number).await?;
+        stage.add_camera(&name, number).await?;
         let first = stage
             .cluster
             .wait(&format!("{name} has detections"), Duration::from_mins(1), async || {
@@ -25,7 +24,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
             })
             .await?;
         times.push(seconds(first.duration_since(applied)));
-        stage.cluster.api::<crds::VideoSource>().delete(&name, &DeleteParams::default()).await?;
+        stage.cluster.delete_camera(&name).await?;
     }
     Ok(percentiles("apply to first detection, warm pod", &times, &[(0.5, 3.0), (0.99, 6.0)]))
 }

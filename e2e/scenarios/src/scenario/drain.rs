@@ -7,10 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::EvictParams};
 
 use super::{Stage, TWO_INTERVALS, seconds};
-use crate::{
-    cluster::{ScenarioError, node_of},
-    report::Row,
-};
+use crate::{cluster::ScenarioError, objects::node_of, report::Row};
 
 const CAMERAS: usize = 8;
 
@@ -28,7 +25,7 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     }
     let since = Timestamp::now();
     stage.cluster.cordon(&node, true).await?;
-    let drained = evict_all(stage, &leaving).await;
+    let drained = stage.evict_all(&leaving).await;
     let took = seconds(Timestamp::now().duration_since(since));
     let settled = match &drained {
         Ok(()) => stage.settle().await.map(|bindings| bindings.len()),
@@ -44,25 +41,30 @@ pub(super) async fn run(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     ])
 }
 
-/// Asks for the eviction of each until it is granted and the pod is gone.
-async fn evict_all(stage: &Stage<'_>, pods: &[String]) -> Result<(), ScenarioError> {
-    let api = stage.cluster.api::<Pod>();
-    for name in pods {
-        stage
-            .cluster
-            .wait(&format!("{name} is evicted"), Duration::from_mins(3), async || {
-                // 429 as long as the pod has streams.
-                Ok(api.evict(name, &EvictParams::default()).await.ok().map(drop))
-            })
-            .await?;
+impl Stage<'_> {
+    /// Asks for the eviction of each until it is granted and the pod is gone.
+    pub(super) async fn evict_all(&self, pods: &[String]) -> Result<(), ScenarioError> {
+        let api = self.cluster.api::<Pod>();
+        for name in pods {
+            self.cluster
+                .wait(&format!("{name} is evicted"), Duration::from_mins(3), async || {
+                    match api.evict(name, &EvictParams::default()).await {
+                        Ok(_) => Ok(Some(())),
+                        // It has ended by itself.
+                        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Some(())),
+                        // 429 as long as the pod has streams.
+                        Err(error) => Err(error.into()),
+                    }
+                })
+                .await?;
+        }
+        for name in pods {
+            self.cluster
+                .wait(&format!("{name} is gone"), Duration::from_mins(3), async || {
+                    Ok(api.get_opt(name).await?.is_none_or(|pod| pod.name_any() != *name).then_some(()))
+                })
+                .await?;
+        }
+        Ok(())
     }
-    for name in pods {
-        stage
-            .cluster
-            .wait(&format!("{name} is gone"), Duration::from_mins(3), async || {
-                Ok(api.get_opt(name).await?.is_none_or(|pod| pod.name_any() != *name).then_some(()))
-            })
-            .await?;
-    }
-    Ok(())
 }

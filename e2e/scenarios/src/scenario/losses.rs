@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt as _, api::DeleteParams};
 use tokio::time::sleep;
 
-use super::{Bound, Stage, percentiles};
-use crate::{
-    cluster::{ScenarioError, node_of},
-    report::Row,
-};
+use super::{Bound, Stage, TWO_INTERVALS, percentiles};
+use crate::{cluster::ScenarioError, objects::node_of, report::Row};
 
 const CAMERAS: usize = 16;
+
+/// How long a node that is back is looked at.
+const AFTERWARDS: Duration = Duration::from_secs(30);
 
 type Bindings = BTreeMap<String, Bound>;
 
@@ -42,7 +42,7 @@ pub(super) async fn pod(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let Some(victim) = bindings.values().next().map(|bound| bound.pod.clone()) else { return Ok(Vec::new()) };
     let since = Timestamp::now();
     let parameters = DeleteParams::default().grace_period(0);
-    stage.cluster.api::<Pod>().delete(&victim, &parameters).await?;
+    stage.cluster.delete_pod(&victim, &parameters).await?;
     measure(stage, split(bindings, &[victim]), since).await
 }
 
@@ -53,24 +53,30 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     let node_of_pod = |name: &str| pods.iter().find(|pod| pod.name_any() == name).and_then(node_of);
     // One that the leading operator does not run on, where there is a choice: how long another takes to lead comes on
     // top else.
-    let leader = stage.leader_node().await?;
+    let leader = stage.leader().await?;
+    let leader = leader.as_ref().and_then(node_of);
     let victim = bindings
         .values()
         .filter_map(|bound| node_of_pod(&bound.pod))
-        .min_by_key(|node| usize::from(leader.as_deref() == Some(*node)));
-    let with_leader = victim.is_some() && victim == leader.as_deref();
+        .min_by_key(|node| usize::from(leader == Some(*node)));
+    let with_leader = victim.is_some() && victim == leader;
     let Some(victim) = victim.map(ToOwned::to_owned) else { return Ok(Vec::new()) };
     let on_it: Vec<String> =
         pods.iter().filter(|pod| node_of(pod) == Some(&victim)).map(kube::ResourceExt::name_any).collect();
     let (lost, others) = split(bindings, &on_it);
+    let all: Vec<String> = lost.keys().chain(others.keys()).cloned().collect();
     if others.is_empty() {
         return Err(ScenarioError::Unsuitable("all pods run on one node".to_owned()));
     }
     let since = Timestamp::now();
     stage.faults.make(&["cut", &victim]).await?;
     let measured = measure(stage, (lost, others), since).await;
+    let back = Timestamp::now();
     stage.faults.make(&["mend", &victim]).await?;
     let mut rows = measured?;
+    sleep(AFTERWARDS).await;
+    let gap = stage.longest_gap(all.iter(), back).await;
+    rows.push(Row::at_most("longest gap of any camera once the node is back", TWO_INTERVALS, gap, "s"));
     for row in rows.iter_mut().filter(|_| with_leader) {
         row.what += ", with the leading operator";
     }

@@ -2,10 +2,13 @@
 
 mod balance;
 mod bind;
+mod changes;
+mod chaos;
 mod drain;
 mod losses;
 mod outages;
 mod rest;
+mod scarcity;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,9 +16,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use crate::{
-    cluster::{Cluster, FPS, ScenarioError, epoch_of, pod_of},
+    cameras::Cameras,
+    cluster::{Cluster, ScenarioError},
     faults::Faults,
     ledger::Ledger,
+    objects::{Camera, FPS, Model, epoch_of, pod_of},
     published::Published,
     report::{Row, percentile},
 };
@@ -29,10 +34,14 @@ pub(crate) struct Stage<'a> {
     pub(crate) cluster: &'a Cluster,
     /// What the pods publish.
     pub(crate) published: &'a Published,
+    /// What the sources are.
+    pub(crate) cameras: &'a Cameras,
     /// Who makes faults.
     pub(crate) faults: &'a Faults,
     /// Where the operator is installed.
     pub(crate) operator_namespace: &'a str,
+    /// What chaos is made from.
+    pub(crate) seed: u64,
     /// How long the long ones take.
     pub(crate) duration: Duration,
 }
@@ -58,6 +67,22 @@ pub(crate) enum Scenario {
     OperatorLost,
     /// The API server is away.
     ApiLost,
+    /// A camera gets another rate, another address, another model.
+    CameraEdited,
+    /// A model gets another threshold.
+    ModelEdited,
+    /// Pods get another template, then one that does not start.
+    Rollout,
+    /// A model gets a pod less.
+    ScaleDown,
+    /// Streams are asked to leave a pod.
+    Evacuate,
+    /// There are more cameras than places.
+    Pending,
+    /// A camera dies for good.
+    DeadCamera,
+    /// All of that, at random.
+    Chaos,
 }
 
 impl Scenario {
@@ -74,6 +99,14 @@ impl Scenario {
             Self::NodeLost => "node lost",
             Self::OperatorLost => "operator lost",
             Self::ApiLost => "API server lost",
+            Self::CameraEdited => "camera edited",
+            Self::ModelEdited => "model edited",
+            Self::Rollout => "rollout",
+            Self::ScaleDown => "scale down",
+            Self::Evacuate => "evacuate",
+            Self::Pending => "pending",
+            Self::DeadCamera => "dead camera",
+            Self::Chaos => "chaos",
         }
     }
 
@@ -92,6 +125,14 @@ impl Scenario {
             Self::NodeLost => losses::node(stage).await,
             Self::OperatorLost => outages::operator(stage).await,
             Self::ApiLost => outages::api_server(stage).await,
+            Self::CameraEdited => changes::camera(stage).await,
+            Self::ModelEdited => changes::model(stage).await,
+            Self::Rollout => changes::rollout(stage).await,
+            Self::ScaleDown => changes::scale_down(stage).await,
+            Self::Evacuate => changes::evacuate(stage).await,
+            Self::Pending => scarcity::pending(stage).await,
+            Self::DeadCamera => scarcity::dead_camera(stage).await,
+            Self::Chaos => chaos::run(stage).await,
         }
     }
 }
@@ -104,6 +145,16 @@ struct Bound {
 }
 
 impl Stage<'_> {
+    /// A camera as most scenarios have them; the number tells which.
+    fn camera(&self, number: usize) -> Result<Camera, ScenarioError> {
+        Ok(Camera::at(self.cameras.uri(number)?))
+    }
+
+    /// Applies such a camera.
+    async fn add_camera(&self, name: &str, number: usize) -> Result<(), ScenarioError> {
+        self.cluster.apply_camera(name, &self.camera(number)?).await
+    }
+
     /// The cameras that are bound, and to what.
     async fn bindings(&self) -> Result<BTreeMap<String, Bound>, ScenarioError> {
         let cameras = self.cluster.cameras().await?;
@@ -122,16 +173,16 @@ impl Stage<'_> {
         pods: usize,
         streams: usize,
     ) -> Result<BTreeMap<String, Bound>, ScenarioError> {
-        self.cluster.serve(pods, streams).await?;
+        self.cluster.serve(&Model::of(pods, streams)).await?;
         let began = Timestamp::now();
         let names: Vec<String> = (1..=cameras).map(|number| format!("camera-{number}")).collect();
         for (seed, name) in names.iter().enumerate() {
-            self.cluster.add_camera(name, seed + 1).await?;
+            self.add_camera(name, seed + 1).await?;
         }
         self.cluster
             .wait("every camera publishes", Duration::from_mins(2), async || {
                 let published = |ledger: &Ledger| {
-                    names.iter().all(|name| ledger.kept(name).last().is_some_and(|frame| frame.published > began))
+                    names.iter().all(|name| ledger.last(name).is_some_and(|frame| frame.published > began))
                 };
                 Ok(self.published.look(published).then_some(()))
             })

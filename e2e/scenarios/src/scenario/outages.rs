@@ -13,7 +13,8 @@ use tokio::time::sleep;
 
 use super::{Bound, Stage, TWO_INTERVALS, seconds};
 use crate::{
-    cluster::{OPERATOR_SELECTOR, ScenarioError, node_of},
+    cluster::ScenarioError,
+    objects::{OPERATOR_SELECTOR, is_ready},
     report::Row,
 };
 
@@ -34,8 +35,8 @@ impl Stage<'_> {
         Ok(self.operators().list(&ListParams::default().labels(OPERATOR_SELECTOR)).await?.items)
     }
 
-    /// The node that the leading operator runs on.
-    pub(super) async fn leader_node(&self) -> Result<Option<String>, ScenarioError> {
+    /// The leading operator.
+    pub(super) async fn leader(&self) -> Result<Option<Pod>, ScenarioError> {
         let leases: Api<Lease> = Api::namespaced(self.cluster.client(), self.operator_namespace);
         let holders: Vec<String> = leases
             .list(&ListParams::default())
@@ -44,9 +45,24 @@ impl Stage<'_> {
             .into_iter()
             .filter_map(|lease| lease.spec?.holder_identity)
             .collect();
-        let pods = self.operator_pods().await?;
-        let leader = pods.iter().find(|pod| holders.contains(&pod.name_any()));
-        Ok(leader.and_then(node_of).map(ToOwned::to_owned))
+        Ok(self.operator_pods().await?.into_iter().find(|pod| holders.contains(&pod.name_any())))
+    }
+
+    /// Kills all operators, or the one that leads, and waits until as many are ready as before.
+    pub(super) async fn kill_operators(&self, all: bool) -> Result<(), ScenarioError> {
+        let leader = self.leader().await?;
+        let before = self.operator_pods().await?;
+        for pod in
+            before.iter().filter(|pod| all || leader.as_ref().is_some_and(|leader| leader.name_any() == pod.name_any()))
+        {
+            self.operators().delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await?;
+        }
+        self.cluster
+            .wait("the operators are back", Duration::from_mins(2), async || {
+                Ok((self.operator_pods().await?.iter().filter(|pod| is_ready(pod)).count() >= before.len())
+                    .then_some(()))
+            })
+            .await
     }
 
     /// Waits until a camera is bound; the seconds since `since`.
@@ -76,7 +92,7 @@ pub(super) async fn operator(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioErro
     for pod in stage.operator_pods().await? {
         stage.operators().delete(&pod.name_any(), &now).await?;
     }
-    stage.cluster.add_camera("while-killed", 50).await?;
+    stage.add_camera("while-killed", 50).await?;
     let after_kill = stage.bound("while-killed", since).await?;
 
     let deployments: Api<Deployment> = Api::namespaced(stage.cluster.client(), stage.operator_namespace);
@@ -91,15 +107,11 @@ pub(super) async fn operator(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioErro
     let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     scale(0).await?;
     sleep(NO_OPERATOR).await;
-    stage.cluster.add_camera("while-away", 51).await?;
+    stage.add_camera("while-away", 51).await?;
     scale(replicas).await?;
     stage
         .cluster
         .wait("an operator is back", Duration::from_mins(1), async || {
-            let is_ready = |pod: &Pod| {
-                let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-                conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-            };
             Ok(stage.operator_pods().await?.iter().any(is_ready).then_some(()))
         })
         .await?;
@@ -137,7 +149,7 @@ pub(super) async fn api_server(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioEr
         })
         .await?;
     let back = Timestamp::now();
-    stage.cluster.add_camera("afterwards", 52).await?;
+    stage.add_camera("afterwards", 52).await?;
     let caught_up = stage.bound("afterwards", back).await?;
     sleep(Duration::from_secs(5)).await;
     let after = stage.bindings().await?;

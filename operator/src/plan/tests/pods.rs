@@ -1,7 +1,7 @@
 //! How many pods there are, and which.
 
-use super::cluster::{Cluster, DEMAND, of_kind};
-use crate::plan::{Decision, PendingReason, PodPhase, Reason};
+use super::cluster::{CAPACITY, Cluster, DEMAND, of_kind};
+use crate::plan::{Decision, Declared, Load, PendingReason, PodPhase, Reason};
 
 #[test]
 fn as_many_pods_as_the_sources_need() {
@@ -18,6 +18,9 @@ fn pods_that_are_starting_are_counted() {
     let mut cluster = Cluster::new();
     cluster.never_ready = true;
     cluster.add_model("people");
+    let Load { streams, inferences, decode } = CAPACITY;
+    cluster.model("people").declared =
+        Declared { streams: Some(streams), inferences: Some(inferences), decode: Some(decode) };
     cluster.add_sources("people", 35);
     let decisions = cluster.pass(600);
     assert_eq!(of_kind(&decisions, "CreatePod").len(), 4, "those that never start are not made again and again");
@@ -136,4 +139,42 @@ fn names_of_pods_are_labels() {
     let outcome = cluster.round();
     let Decision::CreatePod { pod, .. } = &outcome.decisions[0] else { panic!("{:?}", outcome.decisions) };
     assert!(pod.name.len() <= 63 && !pod.name.contains('.'), "{pod}");
+}
+
+#[test]
+fn a_guess_makes_no_second_pod() {
+    let mut cluster = Cluster::new();
+    cluster.add_model("people");
+    cluster.model("people").assumed = Load { streams: 2, ..CAPACITY };
+    cluster.add_sources("people", 8);
+    let first = cluster.round();
+    assert_eq!(of_kind(&first.decisions, "CreatePod").len(), 1, "the first pod measures what one takes");
+    cluster.settle();
+    assert_eq!(cluster.streams(), [8]);
+}
+
+#[test]
+fn what_is_assumed_of_a_pod_refuses_nothing() {
+    let mut cluster = Cluster::new();
+    cluster.add_model("people");
+    let model = cluster.model("people");
+    (model.assumed, model.min_pods) = (Load { inferences: 1_000, ..CAPACITY }, 0);
+    cluster.add_sources("people", 1);
+    cluster.settle();
+    assert_eq!(cluster.streams(), [1]);
+}
+
+#[test]
+fn pods_of_a_new_template_are_taken_to_be_like_the_old_ones() {
+    let mut cluster = Cluster::at_rest(20);
+    cluster.model("people").assumed = Load { streams: 2, ..CAPACITY };
+    cluster.model("people").template_hash = "two".into();
+    let mut most = 0;
+    for _ in 0..300 {
+        cluster.pass(1);
+        let active = cluster.snapshot.pods.values().filter(|pod| !pod.deleting);
+        most = most.max(active.count());
+    }
+    assert_eq!(most, 3, "two, and one more while they are replaced");
+    assert!(cluster.snapshot.pods.values().all(|pod| &*pod.template_hash == "two"));
 }

@@ -1,7 +1,7 @@
 //! Where sources go, and why they wait.
 
 use super::cluster::{CAPACITY, Cluster, DEMAND, START, key, of_kind};
-use crate::plan::{Decision, Load, Memory, PendingReason, Reason, plan};
+use crate::plan::{Allowed, Decision, Load, Memory, PendingReason, Reason, plan};
 
 #[test]
 fn a_source_waits_for_a_pod_to_start_and_gets_it() {
@@ -51,6 +51,11 @@ fn unknown_models_disabled_sources_and_refused_ones_wait_with_their_reasons() {
     assert_eq!(reason("off"), PendingReason::Disabled);
     assert_eq!(reason("bad"), PendingReason::NotAccepted);
     assert_eq!(reason("huge"), PendingReason::ExceedsPod);
+    assert_eq!(
+        outcome.pending[&key("huge")].sentence(),
+        "it takes 9200 inferences per second more than one pod can, which is planned for 10 streams, 800 inferences per \
+         second, 800 ms of decoding per second: lower detection.fps, or raise serving.capacity"
+    );
     assert_eq!(outcome.decisions, [], "no pod is made for what fits nowhere");
 }
 
@@ -78,11 +83,41 @@ fn room_that_is_missing_is_told_and_goes_to_the_highest_priority() {
     assert!(!outcome.pending.contains_key(&key("camera-00022")), "it came last but goes first");
     for pending in outcome.pending.values() {
         assert_eq!(pending.reason, PendingReason::InsufficientCapacity);
-        assert_eq!(pending.missing.streams, 3);
+        let shortage = pending.shortage.clone().unwrap();
+        assert_eq!((shortage.missing, shortage.waiting), (Load { streams: 1, ..Load::default() }, 3));
+        assert_eq!((shortage.allowed, shortage.enough), (Allowed::MaxPods(2), 3));
+        assert_eq!(
+            pending.sentence(),
+            "no pod has room: the emptiest lacks 1 stream; raise serving.maxPods, which is 2, with nodes for the pods, or \
+             lower detection.fps"
+        );
     }
+    assert_eq!(
+        outcome.models[&key("people")].shortage.as_ref().unwrap().of_all(),
+        "3 sources wait for room: raise serving.maxPods from 2 to 3, with nodes for the pods, or lower detection.fps of \
+         sources"
+    );
     cluster.model("people").max_pods = 3;
     cluster.settle();
-    assert!(cluster.round().pending.is_empty());
+    let outcome = cluster.round();
+    assert!(outcome.pending.is_empty());
+    assert_eq!(outcome.models[&key("people")].shortage, None);
+}
+
+#[test]
+fn the_dimension_that_is_full_is_told() {
+    let mut cluster = Cluster::at_rest(0);
+    cluster.model("people").replicas = Some(1);
+    for number in 0..5 {
+        let demand = Load { inferences: CAPACITY.inferences / 5 + 500, ..DEMAND };
+        cluster.add_source(&format!("busy-{number}"), "people", demand);
+    }
+    cluster.settle();
+    let outcome = cluster.round();
+    let sentence = outcome.pending.values().next().unwrap().sentence();
+    assert!(sentence.starts_with("no pod has room: the emptiest lacks 2 inferences per second; "), "{sentence}");
+    let of_all = outcome.models[&key("people")].shortage.as_ref().unwrap().of_all();
+    assert!(of_all.starts_with("2 sources wait for room: raise serving.replicas from 1 to 2, "), "{of_all}");
 }
 
 #[test]

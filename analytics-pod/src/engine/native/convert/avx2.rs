@@ -11,9 +11,9 @@ use std::arch::x86_64::{
 };
 
 use super::{
-    kernel::{Blended, OutputRows},
     plan::{COLUMN_BITS, ColorTransform, ColumnMode, Columns, ROW_BITS},
     portable,
+    rows::{Blended, OutputRows},
 };
 
 /// Proof that this processor has AVX2 and FMA.

@@ -14,12 +14,13 @@ mod plan;
 mod portable;
 #[cfg(test)]
 mod reference;
+mod rows;
 
 pub(crate) use foreign::{ForeignConverter, ForeignError};
-use kernel::Blended;
 pub(crate) use kernel::Kernel;
 pub(crate) use picture::{Picture, PictureError, PixelFormat};
 use plan::Plan;
+use rows::Blended;
 
 use crate::model::{InputSpec, Placement};
 

@@ -1,8 +1,8 @@
 //! The conversion's inner loops for any processor.
 
 use super::{
-    kernel::{Blended, OutputRows},
     plan::{COLUMN_BITS, ColorTransform, ColumnMode, Columns, ROW_BITS},
+    rows::{Blended, OutputRows},
 };
 
 /// One sample between two rows, with [`ROW_BITS`] fractional bits; `weight` is the second's share in 1/2^15.
