@@ -231,3 +231,37 @@ pub(crate) fn camera(description: &str, milliseconds: u64) {
     }
     pipeline.bin.set_state(gst::State::Null).unwrap();
 }
+
+/// Adds a source and takes it out in order, again and again, beside one that goes on.
+pub(crate) fn cycles(description: &str, source: &str, count: usize) {
+    let pipeline = Pipeline::new(description);
+    let mux = pipeline.bin.by_name("mux").unwrap();
+    pipeline.play().unwrap();
+    let of = |pipeline: &Pipeline, source: usize| {
+        pipeline.frames.lock().unwrap().iter().filter(|frame| frame["source"] == source).count()
+    };
+    pipeline.until("frames of the first", |pipeline| of(pipeline, 0) > 2);
+    for turn in 1..=count {
+        let added = gst::parse::bin_from_description(source, true).unwrap();
+        pipeline.bin.add(&added).unwrap();
+        let pad = mux.request_pad_simple(&format!("sink_{turn}")).unwrap();
+        added.static_pad("src").unwrap().link(&pad).unwrap();
+        added.sync_state_with_parent().unwrap();
+        pipeline.until("frames of the added one", |pipeline| of(pipeline, turn) > 1);
+        added.set_state(gst::State::Null).unwrap();
+        pad.send_event(gst::event::Eos::new());
+        pad.send_event(gst::event::FlushStop::new(false));
+        mux.release_request_pad(&pad);
+        pipeline.bin.remove(&added).unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        say("cycle", json!({ "turn": turn, "threads": number("Threads"), "memory": number("VmRSS") }));
+    }
+    let before = of(&pipeline, 0);
+    pipeline.until("frames of the first", |pipeline| of(pipeline, 0) > before + 5);
+    say("other", json!("goes on"));
+    pipeline.bin.set_state(gst::State::Null).unwrap();
+}

@@ -151,6 +151,18 @@ fn a_source_that_is_taken_out_in_order_leaves_the_others_alone() {
 }
 
 #[test]
+fn sources_come_and_go_without_leaving_threads() {
+    let source = "videotestsrc is-live=true ! video/x-raw,format=I420,width=160,height=96,framerate=30/1 \
+        ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse ! nvv4l2decoder";
+    let mux = mux("batch-size=4 width=160 height=96 batched-push-timeout=40000 live-source=true");
+    let told = Scene::new("7.1", "cycles", &[&format!("{mux} {source} ! mux.sink_0"), source, "12"]).play();
+    assert_eq!(*told.one("other"), json!("goes on"), "{told:?}");
+    let threads: Vec<_> = told.all("cycle").iter().map(|cycle| cycle["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads.len(), 12);
+    assert!(threads[11] <= threads[2] + 2, "{threads:?}");
+}
+
+#[test]
 fn releasing_a_pad_out_of_order_hangs() {
     for order in ["null,release", "null,flush-stop,release", "null,eos,release"] {
         let told = Scene::new("7.1", "release", &[&two_live(), order]).patience(Duration::from_secs(12)).play();
