@@ -67,11 +67,9 @@ fn say_pattern(schema: &mut JSONSchemaProps) {
     else {
         return;
     };
-    let matches = matches("self", pattern);
-    let rule = match schema.x_kubernetes_int_or_string {
-        Some(true) => format!("type(self) == int ? int(self) >= 0 : {}", matches.replace("self.", "string(self).")),
-        _ => matches,
-    };
+    // A number is held against it as it is written.
+    let text = if schema.x_kubernetes_int_or_string == Some(true) { "string(self)" } else { "self" };
+    let rule = matches(text, pattern);
     let rule = ValidationRule { rule, message: Some(format!("must be {words}")), ..ValidationRule::default() };
     schema.pattern = None;
     schema.x_kubernetes_validations.get_or_insert_default().insert(0, rule);

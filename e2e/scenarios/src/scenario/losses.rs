@@ -46,21 +46,20 @@ pub(super) async fn pod(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     measure(stage, split(bindings, &[victim]), since).await
 }
 
-pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
+/// With the node that the leading operator runs on, or with another one: another replica leads only after a while.
+pub(super) async fn node(stage: &Stage<'_>, with_leader: bool) -> Result<Vec<Row>, ScenarioError> {
     stage.faults.check()?;
     let bindings = stage.fleet(CAMERAS, 2, CAMERAS).await?;
     let pods = stage.cluster.pods().await?;
     let node_of_pod = |name: &str| pods.iter().find(|pod| pod.name_any() == name).and_then(node_of);
-    // One that the leading operator does not run on, where there is a choice: how long another takes to lead comes on
-    // top else.
     let leader = stage.leader().await?;
     let leader = leader.as_ref().and_then(node_of);
-    let victim = bindings
-        .values()
-        .filter_map(|bound| node_of_pod(&bound.pod))
-        .min_by_key(|node| usize::from(leader == Some(*node)));
-    let with_leader = victim.is_some() && victim == leader;
-    let Some(victim) = victim.map(ToOwned::to_owned) else { return Ok(Vec::new()) };
+    let mut nodes = bindings.values().filter_map(|bound| node_of_pod(&bound.pod));
+    let Some(victim) = nodes.find(|node| (leader == Some(*node)) == with_leader).map(ToOwned::to_owned) else {
+        let which =
+            if with_leader { "the leading operator runs beside no pod" } else { "every pod runs beside the leader" };
+        return Err(ScenarioError::Unsuitable(which.to_owned()));
+    };
     let on_it: Vec<String> =
         pods.iter().filter(|pod| node_of(pod) == Some(&victim)).map(kube::ResourceExt::name_any).collect();
     let (lost, others) = split(bindings, &on_it);
@@ -77,9 +76,6 @@ pub(super) async fn node(stage: &Stage<'_>) -> Result<Vec<Row>, ScenarioError> {
     sleep(AFTERWARDS).await;
     let gap = stage.longest_gap(all.iter(), back).await;
     rows.push(Row::at_most("longest gap of any camera once the node is back", TWO_INTERVALS, gap, "s"));
-    for row in rows.iter_mut().filter(|_| with_leader) {
-        row.what += ", with the leading operator";
-    }
     Ok(rows)
 }
 

@@ -63,6 +63,8 @@ pub(crate) enum Scenario {
     Drain,
     /// A node's network is cut.
     NodeLost,
+    /// The network of the node that the leading operator runs on is cut.
+    LeaderNodeLost,
     /// The leading operator is killed, then all of them are away.
     OperatorLost,
     /// The API server is away.
@@ -97,6 +99,7 @@ impl Scenario {
             Self::ContainerKilled => "container killed",
             Self::Drain => "drain",
             Self::NodeLost => "node lost",
+            Self::LeaderNodeLost => "node lost with the leader",
             Self::OperatorLost => "operator lost",
             Self::ApiLost => "API server lost",
             Self::CameraEdited => "camera edited",
@@ -122,7 +125,8 @@ impl Scenario {
             Self::PodLost => losses::pod(stage).await,
             Self::ContainerKilled => losses::container(stage).await,
             Self::Drain => drain::run(stage).await,
-            Self::NodeLost => losses::node(stage).await,
+            Self::NodeLost => losses::node(stage, false).await,
+            Self::LeaderNodeLost => losses::node(stage, true).await,
             Self::OperatorLost => outages::operator(stage).await,
             Self::ApiLost => outages::api_server(stage).await,
             Self::CameraEdited => changes::camera(stage).await,
