@@ -196,3 +196,18 @@ fn a_parser_that_was_built_with_another_versions_headers_is_found_out() {
     let told = Scene::new("9.1", "launch", &[&description(&path, "")]).play();
     assert!(told.error().contains("another version's headers"), "{told:?}");
 }
+
+#[test]
+fn a_gpu_without_memory_and_one_that_is_lost_can_be_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = configuration(folder.path(), "7.1", "");
+    let play = |variable: &str, value: &str| {
+        Scene::new("7.1", "launch", &[&description(&configuration, "")]).env(variable, value).play()
+    };
+    let told = play("VISION_STANDIN_MAX_BATCH", "0");
+    assert!(told.error().contains("out of memory for batch-size 1"), "{told:?}");
+    assert_eq!(*told.one("buffers"), json!(0));
+    let told = play("VISION_STANDIN_DEVICE_LOST_AFTER", "5");
+    assert!(told.error().contains("illegal memory access"), "{told:?}");
+    assert_eq!(*told.one("buffers"), json!(5));
+}

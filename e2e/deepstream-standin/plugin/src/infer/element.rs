@@ -22,7 +22,7 @@ use super::{
     backend::{Backend, Output, Purpose, Values},
     detections::{Detection, Plane, join, read_grids, to_frame},
     parser::Parser,
-    start::{read_labels, refuse_what_is_not_played},
+    start::{check_memory, lost_after, read_labels, refuse_what_is_not_played},
     tensors,
 };
 use crate::{
@@ -49,6 +49,8 @@ pub(super) struct Running {
     pub(super) labels: Vec<CString>,
     interval: u32,
     counter: u64,
+    buffers: u64,
+    lost_after: Option<u64>,
     /// Sources that a `PAD_ADDED` was seen of.
     sources: HashSet<u32>,
     input: Vec<f32>,
@@ -221,6 +223,15 @@ impl BaseTransformImpl for Infer {
         // Tensors that somebody made are run whatever the interval says.
         let skip = !running.from_meta && !running.counter.is_multiple_of(u64::from(running.interval) + 1);
         running.counter += 1;
+        running.buffers += 1;
+        if running.lost_after.is_some_and(|buffers| running.buffers > buffers) {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Failed,
+                ["Failed to queue input batch for inferencing: an illegal memory access was encountered"]
+            );
+            return Err(gst::FlowError::Error);
+        }
         if skip {
             return Ok(gst::FlowSuccess::Ok);
         }
@@ -280,6 +291,7 @@ impl Infer {
             infer_dims: config.infer_dims,
             nhwc: config.nhwc,
         };
+        check_memory(batch_size).map_err(&failed)?;
         let engine: Option<String> = self.store.typed(&*element, "model-engine-file");
         let engine = engine.filter(|path| !path.is_empty()).map(PathBuf::from).or_else(|| config.engine_file.clone());
         let opened = Backend::open(engine.as_deref(), config.onnx_file.as_deref(), &purpose)
@@ -309,6 +321,8 @@ impl Infer {
             labels,
             interval: self.number("interval", config.interval),
             counter: 0,
+            buffers: 0,
+            lost_after: lost_after(),
             sources: HashSet::from([0]),
             input: Vec::new(),
             canvas: vec![0; (backend.dims[1] * backend.dims[2] * 3) as usize],

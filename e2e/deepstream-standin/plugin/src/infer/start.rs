@@ -1,11 +1,36 @@
 //! What has to be there before the first frame.
 
-use std::{ffi::CString, fs, path::Path};
+use std::{env, ffi::CString, fs, path::Path};
 
 use gstreamer as gst;
 
 use super::{DETECTOR, OTHER, ProcessMode};
 use crate::config::{Cluster, Colors, Config};
+
+/// The largest batch that fits into the memory of the GPU that is played; without it any does.
+const MAX_BATCH_VARIABLE: &str = "VISION_STANDIN_MAX_BATCH";
+
+/// The GPU that is played is lost after so many buffers.
+const LOST_VARIABLE: &str = "VISION_STANDIN_DEVICE_LOST_AFTER";
+
+fn number_of(variable: &str) -> Option<u64> {
+    env::var(variable).ok()?.parse().ok()
+}
+
+/// Whether a batch fits into the GPU's memory.
+pub(super) fn check_memory(batch_size: u32) -> Result<(), String> {
+    match number_of(MAX_BATCH_VARIABLE) {
+        Some(most) if u64::from(batch_size) > most => {
+            Err(format!("NVDSINFER_CUDA_ERROR: out of memory for batch-size {batch_size}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// After how many buffers the GPU is lost.
+pub(super) fn lost_after() -> Option<u64> {
+    number_of(LOST_VARIABLE)
+}
 
 /// Labels by class: one a line, of which what stands before a semicolon counts.
 pub(super) fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
