@@ -1,9 +1,6 @@
 //! Decoding, batches, and sources that come and go.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use camera_simulator::Codec;
 use serde_json::json;
@@ -208,14 +205,4 @@ fn a_dead_camera_is_an_error_at_once_and_not_tried_again_by_default() {
     let told = Scene::new("9.1", "launch", &[&description]).play();
     assert!(told.error().contains("connect"), "{told:?}");
     assert!(began.elapsed() < Duration::from_mins(1));
-}
-
-#[test]
-fn install_sh_makes_an_installation() {
-    let folder = tempfile::tempdir().unwrap();
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../install.sh");
-    let missing = Command::new(&script).output().unwrap();
-    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("install.sh ROOT VERSION"));
-    drop(folder);
 }
