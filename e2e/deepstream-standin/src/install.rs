@@ -9,13 +9,8 @@ use std::{
 use crate::version::{Epoch, Version};
 
 /// The libraries that go into `lib`, by the name of their file.
-pub const LIBRARIES: [&str; 5] = [
-    "libnvds_meta.so",
-    "libnvdsgst_meta.so",
-    "libnvdsgst_helper.so",
-    "libnvdsgst_customhelper.so",
-    "libnvds_utils.so",
-];
+pub const LIBRARIES: [&str; 5] =
+    ["libnvds_meta.so", "libnvdsgst_meta.so", "libnvdsgst_helper.so", "libnvdsgst_customhelper.so", "libnvds_utils.so"];
 
 /// The one library that holds every element. Each plugin of `lib/gst-plugins` is a link to it.
 pub const ELEMENTS: &str = "libdeepstream_standin_elements.so";
@@ -32,6 +27,9 @@ pub const PLUGINS: [(&str, (u32, u32)); 9] = [
     ("libgstnvvideoconvert.so", (5, 0)),
     ("libgstnvjpeg.so", (5, 0)),
 ];
+
+/// The library of nvdspreprocess's usual functions; here a link, for the stand-in does their work itself.
+pub const PREPROCESS_FUNCTIONS: &str = "libcustom2d_preprocess.so";
 
 /// The tracker's low-level library; here a file that is only looked for.
 pub const TRACKER: &str = "libnvds_nvmultiobjecttracker.so";
@@ -76,7 +74,7 @@ pub fn install(root: &Path, version: Version, built: &Path) -> Result<(), Instal
     for name in LIBRARIES.iter().chain([&ELEMENTS]) {
         place(&built.join(name), &library.join(name))?;
     }
-    for (name, (major, minor)) in PLUGINS {
+    for (name, (major, minor)) in PLUGINS.into_iter().chain([(PREPROCESS_FUNCTIONS, (6, 0))]) {
         let link = plugins.join(name);
         if link.symlink_metadata().is_ok() {
             fs::remove_file(&link).map_err(write(&link))?;

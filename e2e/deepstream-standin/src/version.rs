@@ -99,8 +99,7 @@ impl FromStr for Version {
             Some(numbers) => (numbers, true),
             None => (text, false),
         };
-        let numbers =
-            numbers.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().map_err(|_| error())?;
+        let numbers = numbers.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().map_err(|_| error())?;
         let (major, minor, patch) = match numbers[..] {
             [major, minor] => (major, minor, 0),
             [major, minor, patch] => (major, minor, patch),
@@ -185,10 +184,9 @@ pub fn current() -> Version {
 pub fn epoch() -> Epoch {
     static EPOCH: OnceLock<Epoch> = OnceLock::new();
     *EPOCH.get_or_init(|| match env::var(LAYOUT_VARIABLE) {
-        Ok(text) => text
-            .parse::<Version>()
-            .unwrap_or_else(|error| refuse(&format!("{LAYOUT_VARIABLE}: {error}")))
-            .epoch(),
+        Ok(text) => {
+            text.parse::<Version>().unwrap_or_else(|error| refuse(&format!("{LAYOUT_VARIABLE}: {error}"))).epoch()
+        }
         Err(_) => current().epoch(),
     })
 }

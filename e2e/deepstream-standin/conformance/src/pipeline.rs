@@ -14,16 +14,17 @@ use serde_json::{Value, json};
 use crate::reading;
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One line of what happened.
+#[allow(clippy::needless_pass_by_value, reason = "every caller makes the value for this")]
 pub(crate) fn say(what: &str, value: Value) {
     println!("{}", json!({ "what": what, "value": value }));
 }
 
 /// A running pipeline.
 pub(crate) struct Pipeline {
-    pub(crate) pipeline: gst::Pipeline,
+    pub(crate) bin: gst::Pipeline,
     pub(crate) frames: Arc<Mutex<Vec<Value>>>,
     pub(crate) buffers: Arc<AtomicUsize>,
 }
@@ -58,23 +59,23 @@ impl Pipeline {
                 gst::PadProbeReturn::Ok
             });
         }
-        Self { pipeline, frames, buffers }
+        Self { bin: pipeline, frames, buffers }
     }
 
     pub(crate) fn play(&self) -> Result<(), gst::StateChangeError> {
-        self.pipeline.set_state(gst::State::Playing).map(drop)
+        self.bin.set_state(gst::State::Playing).map(drop)
     }
 
     /// The first error on the bus, if there is one by now.
     pub(crate) fn error(&self) -> Option<String> {
-        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
+        let message = self.bin.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         let gst::MessageView::Error(error) = message.view() else { return None };
         Some(format!("{} ({})", error.error(), error.debug().unwrap_or_default()))
     }
 
     /// Waits for the end or an error, and tells of warnings and of ends of single streams.
     pub(crate) fn wait(&self, patience: Duration) -> End {
-        let bus = self.pipeline.bus().expect("a pipeline has a bus");
+        let bus = self.bin.bus().expect("a pipeline has a bus");
         let deadline = std::time::Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
@@ -114,7 +115,7 @@ impl Pipeline {
         for frame in frames {
             say("frame", frame);
         }
-        self.pipeline.set_state(gst::State::Null).expect("NULL");
+        self.bin.set_state(gst::State::Null).expect("NULL");
     }
 
     /// Waits until `condition` holds.

@@ -21,6 +21,7 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 }
 
 mod imp {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this element")]
     use super::*;
 
     #[derive(Debug, Default)]
@@ -90,10 +91,7 @@ mod imp {
             &TEMPLATES
         }
 
-        fn change_state(
-            &self,
-            transition: gst::StateChange,
-        ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
             if transition == gst::StateChange::NullToReady && self.obj().children().is_empty() {
                 self.fill().map_err(|error| {
                     gst::element_imp_error!(self, gst::CoreError::MissingPlugin, ["{error}"]);

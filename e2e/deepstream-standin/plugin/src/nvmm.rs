@@ -85,10 +85,8 @@ pub(crate) fn memory(mut pictures: Vec<Picture>, capacity: usize, gpu_id: u32, m
     let filled = pictures.len();
     let (size, list, surfaces) = if epoch() < Epoch::V8 {
         let mapped = MappedAddresses { planes: [nothing; 4], egl_image: nothing, reserved: [0; 4] };
-        let mut list: Box<[_]> = heads
-            .into_iter()
-            .map(|head| SurfaceParams { head, mapped, extended: nothing, reserved: [0; 3] })
-            .collect();
+        let mut list: Box<[_]> =
+            heads.into_iter().map(|head| SurfaceParams { head, mapped, extended: nothing, reserved: [0; 3] }).collect();
         (size_of::<Surface>(), list.as_mut_ptr().cast(), Surfaces::Old(list))
     } else {
         let mapped = MappedAddresses8 {

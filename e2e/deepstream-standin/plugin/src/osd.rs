@@ -3,9 +3,7 @@
 use std::sync::LazyLock;
 
 use deepstream_standin::{
-    layout::{
-        BatchMeta, DisplayMeta, FrameHead, RectParams, RotatedRectParams, SurfaceHead, object_view, surface_params,
-    },
+    layout::{BatchMeta, DisplayMeta, FrameHead, RectParams, RotatedRectParams, object_view, surface_params},
     list,
     version::{Epoch, current, epoch},
 };
@@ -14,7 +12,7 @@ use gstreamer_base::subclass::{BaseTransformMode, prelude::*};
 use gstreamer_video as gst_video;
 
 use crate::{
-    nvmm,
+    nvmm::{self, Mapped},
     picture::{Area, Canvas},
     properties::{Store, boolean, choice, text, uint},
     runtime::table,
@@ -45,6 +43,7 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 }
 
 mod imp {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this element")]
     use super::*;
 
     #[derive(Debug, Default)]
@@ -144,17 +143,16 @@ mod imp {
             if batch.is_null() || !self.store.typed::<bool>(&*self.obj(), "display-bbox") {
                 return Ok(gst::FlowSuccess::Ok);
             }
-            let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            let head = map.as_ptr().cast::<SurfaceHead>().cast_mut();
+            let mut head = Mapped::new(buffer).ok_or(gst::FlowError::Error)?.head();
             // SAFETY: the batch and the surfaces of this buffer, which is ours to change. Surfaces are changed through
             // their own pointers, as the real element does.
             unsafe {
                 for frame in list::items((*batch).frame_list) {
                     let frame = &*frame.cast::<FrameHead>();
-                    if frame.batch_id >= (*head).filled {
+                    if frame.batch_id >= head.filled {
                         continue;
                     }
-                    let surface = surface_params(epoch(), head, frame.batch_id as usize);
+                    let surface = surface_params(epoch(), &raw mut head, frame.batch_id as usize);
                     let mut canvas = Canvas::new(surface);
                     for object in list::items(frame.object_list) {
                         draw(&mut canvas, object_view(epoch(), object).rect);
@@ -162,7 +160,11 @@ mod imp {
                     for display in list::items(frame.display_list) {
                         if epoch() < Epoch::V9 {
                             let display = &*display.cast::<DisplayMeta<RectParams>>();
-                            display.rects.iter().take(display.counts[0] as usize).for_each(|rect| draw(&mut canvas, rect));
+                            display
+                                .rects
+                                .iter()
+                                .take(display.counts[0] as usize)
+                                .for_each(|rect| draw(&mut canvas, rect));
                         } else {
                             let display = &*display.cast::<DisplayMeta<RotatedRectParams>>();
                             let rects = display.rects.iter().take(display.counts[0] as usize);
@@ -179,11 +181,7 @@ mod imp {
 /// Draws the border of a rectangle.
 fn draw(canvas: &mut Canvas<'_>, rect: &RectParams) {
     let pixels = |value: f32| value.max(0.0) as usize;
-    let area = Area {
-        left: pixels(rect.left),
-        top: pixels(rect.top),
-        width: pixels(rect.width),
-        height: pixels(rect.height),
-    };
+    let area =
+        Area { left: pixels(rect.left), top: pixels(rect.top), width: pixels(rect.width), height: pixels(rect.height) };
     canvas.frame(area, rect.border_width as usize, rect.border_color);
 }

@@ -69,7 +69,9 @@ impl Picture {
     /// A black one: luma 0, chroma in the middle.
     pub(crate) fn black(format: Format, color: i32, width: usize, height: usize) -> Self {
         let mut picture = Self::new(format, color, width, height);
-        if format != Format::Rgba && let Some(chroma) = picture.planes.get(1).map(|plane| plane.offset) {
+        if format != Format::Rgba
+            && let Some(chroma) = picture.planes.get(1).map(|plane| plane.offset)
+        {
             picture.data[chroma..].fill(128);
         }
         picture
@@ -103,12 +105,12 @@ pub(crate) enum Filter {
     Bilinear,
 }
 
-/// Where a row or column of the target comes from: two of the source and the share of the second in 256ths.
+/// Where a row or column of the target comes from: two of the source and the share of the second.
 #[derive(Clone, Copy, Debug)]
 struct Tap {
     first: usize,
     second: usize,
-    share: u32,
+    share: f32,
 }
 
 /// Taps for `to` pixels from `from` pixels, at pixels' centres.
@@ -121,12 +123,12 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
             match filter {
                 Filter::Nearest => {
                     let nearest = (centre as usize).min(last);
-                    Tap { first: nearest, second: nearest, share: 0 }
+                    Tap { first: nearest, second: nearest, share: 0.0 }
                 }
                 Filter::Bilinear => {
                     let place = (centre - 0.5).clamp(0.0, last as f64);
                     let first = place as usize;
-                    let share = ((place - first as f64) * 256.0).round() as u32;
+                    let share = (place - first as f64) as f32;
                     Tap { first, second: (first + 1).min(last), share }
                 }
             }
@@ -135,10 +137,16 @@ fn taps(from: usize, to: usize, filter: Filter) -> Vec<Tap> {
 }
 
 /// The value of one byte of a pixel between four pixels.
-fn sample(bytes: &[u8], plane: Plane, channel: usize, column: Tap, row: Tap) -> u32 {
-    let at = |x: usize, y: usize| u32::from(bytes[y * plane.pitch + x * plane.bytes_per_pixel + channel]);
-    let across = |y: usize| at(column.first, y) * (256 - column.share) + at(column.second, y) * column.share;
-    (across(row.first) * (256 - row.share) + across(row.second) * row.share + (1 << 15)) >> 16
+fn sample(bytes: &[u8], plane: Plane, channel: usize, column: Tap, row: Tap) -> f32 {
+    let at = |x: usize, y: usize| f32::from(bytes[y * plane.pitch + x * plane.bytes_per_pixel + channel]);
+    let between = |a: f32, b: f32, share: f32| a + (b - a) * share;
+    let across = |y: usize| between(at(column.first, y), at(column.second, y), column.share);
+    between(across(row.first), across(row.second), row.share)
+}
+
+/// The nearest byte.
+fn byte(value: f32) -> u8 {
+    (value + 0.5) as u8
 }
 
 /// A rectangle in pixels.
@@ -171,7 +179,7 @@ pub(crate) fn scale(from: &View<'_>, to: &mut Picture, area: Area, filter: Filte
             for (x, column) in columns.iter().enumerate() {
                 for channel in 0..target.bytes_per_pixel {
                     to.data[begin + x * target.bytes_per_pixel + channel] =
-                        sample(bytes, *source, channel, *column, *row) as u8;
+                        byte(sample(bytes, *source, channel, *column, *row));
                 }
             }
         }
@@ -196,30 +204,22 @@ impl Matrix {
             _ => (0.299, 0.114),
         };
         let full = matches!(color, color_format::NV12_ER | color_format::NV12_709_ER);
-        let (luma_offset, luma, chroma) =
-            if full { (0.0, 1.0, 1.0) } else { (16.0, 255.0 / 219.0, 255.0 / 224.0) };
+        let (luma_offset, luma, chroma) = if full { (0.0, 1.0, 1.0) } else { (16.0, 255.0 / 219.0, 255.0 / 224.0) };
         let kg = 1.0 - kr - kb;
         let (red, blue) = (2.0 * (1.0 - kr) * chroma, 2.0 * (1.0 - kb) * chroma);
         Self { luma_offset, luma, red, green: (blue * kb / kg, red * kr / kg), blue }
     }
 
-    fn rgb(&self, y: u32, cb: u32, cr: u32) -> [u8; 3] {
-        let y = (y as f32 - self.luma_offset) * self.luma;
-        let (cb, cr) = (cb as f32 - 128.0, cr as f32 - 128.0);
-        let byte = |value: f32| (value + 0.5).clamp(0.0, 255.0) as u8;
+    /// Rounded once, at the end.
+    fn rgb(&self, y: f32, cb: f32, cr: f32) -> [u8; 3] {
+        let y = (y - self.luma_offset) * self.luma;
+        let (cb, cr) = (cb - 128.0, cr - 128.0);
         [byte(y + self.red * cr), byte(y - self.green.0 * cb - self.green.1 * cr), byte(y + self.blue * cb)]
     }
 }
 
 /// Scales `source` of `from` into `area` of a picture of red, green and blue bytes, `pitch` bytes a row.
-pub(crate) fn scale_to_rgb(
-    from: &View<'_>,
-    source: Area,
-    to: &mut [u8],
-    pitch: usize,
-    area: Area,
-    filter: Filter,
-) {
+pub(crate) fn scale_to_rgb(from: &View<'_>, source: Area, to: &mut [u8], pitch: usize, area: Area, filter: Filter) {
     let shift = |taps: Vec<Tap>, by: usize| -> Vec<Tap> {
         taps.into_iter().map(|tap| Tap { first: tap.first + by, second: tap.second + by, ..tap }).collect()
     };
@@ -233,9 +233,7 @@ pub(crate) fn scale_to_rgb(
         for (x, pixel) in to[begin..begin + area.width * 3].chunks_exact_mut(3).enumerate() {
             let (plane, bytes) = from.planes[0];
             let rgb = match from.format {
-                Format::Rgba => {
-                    std::array::from_fn(|channel| sample(bytes, plane, channel, columns[x], rows[y]) as u8)
-                }
+                Format::Rgba => std::array::from_fn(|channel| byte(sample(bytes, plane, channel, columns[x], rows[y]))),
                 Format::Nv12 | Format::I420 => {
                     let luma = sample(bytes, plane, 0, columns[x], rows[y]);
                     let (chroma, bytes) = from.planes[1];
@@ -284,10 +282,8 @@ impl<'a> Canvas<'a> {
         let (right, bottom) = ((area.left + area.width).min(self.width), (area.top + area.height).min(self.height));
         for y in area.top..bottom {
             for x in area.left..right {
-                let inner = x >= area.left + border
-                    && x + border < right
-                    && y >= area.top + border
-                    && y + border < bottom;
+                let inner =
+                    x >= area.left + border && x + border < right && y >= area.top + border && y + border < bottom;
                 if !inner {
                     self.pixel(x, y, color);
                 }

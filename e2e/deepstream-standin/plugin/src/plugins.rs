@@ -6,9 +6,9 @@ use std::{
 };
 
 use deepstream_standin::version::{LAYOUT_VARIABLE, VERSION_VARIABLE, current};
-use gstreamer::{ffi as gst_ffi, glib, glib::translate::*};
+use gstreamer::{ffi as gst_ffi, glib, glib::translate::FromGlibPtrBorrow};
 
-use crate::{convert, decoder, infer, jpeg, mux, osd, runtime, tracker, uri_source};
+use crate::{convert, decoder, infer, jpeg, mux, osd, preprocess, runtime, tracker, uri_source};
 
 type Register = fn(&gstreamer::Plugin) -> Result<(), glib::BoolError>;
 
@@ -79,6 +79,8 @@ plugins! {
         tracker::register;
     gst_plugin_nvdsgst_osd_get_desc c"nvdsgst_osd" c"NVIDIA OSD plugin"
         osd::register;
+    gst_plugin_nvdsgst_preprocess_get_desc c"nvdsgst_preprocess" c"NVIDIA DeepStreamSDK preprocess plugin"
+        preprocess::register;
     gst_plugin_nvvideoconvert_get_desc c"nvvideoconvert" c"video Colorspace conversion & scaler"
         convert::register;
     gst_plugin_nvjpeg_get_desc c"nvjpeg" c"jpeg plugin library"

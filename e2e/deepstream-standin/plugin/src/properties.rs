@@ -20,13 +20,18 @@ impl Store {
             gst::element_error!(
                 element,
                 gst::LibraryError::Settings,
-                ["{} of {} was set in {:?}; it counts only when it is set in NULL or READY", spec.name(),
-                    element.name(), element.current_state()]
+                [
+                    "{} of {} was set in {:?}; it counts only when it is set in NULL or READY",
+                    spec.name(),
+                    element.name(),
+                    element.current_state()
+                ]
             );
             return;
         }
         // SAFETY: numbers, texts and constants may go to any thread, and pointers are only kept for whoever set them.
-        let value = unsafe { <glib::SendValue as glib::translate::UnsafeFrom<_>>::unsafe_from(value.clone().into_raw()) };
+        let value =
+            unsafe { <glib::SendValue as glib::translate::UnsafeFrom<_>>::unsafe_from(value.clone().into_raw()) };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name().to_owned(), value);
     }
 

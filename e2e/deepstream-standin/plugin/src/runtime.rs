@@ -61,6 +61,7 @@ table! {
         nvds_acquire_obj_meta_from_pool: unsafe extern "C" fn(Batch) -> *mut c_void,
         nvds_add_obj_meta_to_frame: unsafe extern "C" fn(*mut FrameHead, *mut c_void, *mut c_void),
         nvds_acquire_user_meta_from_pool: unsafe extern "C" fn(Batch) -> *mut UserMeta,
+        nvds_add_user_meta_to_batch: unsafe extern "C" fn(Batch, *mut UserMeta),
         nvds_add_user_meta_to_frame: unsafe extern "C" fn(*mut FrameHead, *mut UserMeta),
         nvds_acquire_meta_lock: unsafe extern "C" fn(Batch),
         nvds_release_meta_lock: unsafe extern "C" fn(Batch),

@@ -9,6 +9,7 @@ mod frame;
 mod infer;
 mod object;
 mod osd;
+mod preprocess;
 mod surface;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,9 @@ pub use object::{
 pub use osd::{
     ArrowParams, CircleParams, Color, DisplayMeta, FontParams, LineParams, MaskParams, RectParams, RotatedRectParams,
     TextParams, display_size,
+};
+pub use preprocess::{
+    CppString, PreprocessBatch, Region, RegionView, TensorInput, read_region, region_size, write_region,
 };
 pub use surface::{
     MappedAddresses, MappedAddresses8, PlaneParams, Surface, Surface8, SurfaceHead, SurfaceParams, SurfaceParams8,

@@ -6,6 +6,11 @@ use std::mem::offset_of;
 use super::{infer::CppVector, *};
 use crate::version::Epoch;
 
+type MiddleObject = Object5<RectParams>;
+type LastObject = Object5<RotatedRectParams>;
+type EarlyDisplay = DisplayMeta<RectParams>;
+type LastDisplay = DisplayMeta<RotatedRectParams>;
+
 /// One value per epoch, in the order of [`Epoch::ALL`].
 fn by_epoch(size: fn(Epoch) -> usize) -> [usize; 6] {
     Epoch::ALL.map(size)
@@ -114,29 +119,27 @@ fn object_fields_lie_where_published() {
     assert_eq!(offset_of!(ObjectPreview, tail.misc), 424);
     assert_eq!(offset_of!(ObjectPreview, tail.reserved), 456);
 
-    type Middle = Object5<RectParams>;
-    assert_eq!(offset_of!(Middle, detector_box), 64);
-    assert_eq!(offset_of!(Middle, tracker_box), 80);
-    assert_eq!(offset_of!(Middle, confidence), 96);
-    assert_eq!(offset_of!(Middle, tracker_confidence), 100);
-    assert_eq!(offset_of!(Middle, rect), 104);
-    assert_eq!(offset_of!(Middle, mask), 208);
-    assert_eq!(offset_of!(Middle, text), 232);
-    assert_eq!(offset_of!(Middle, tail.label), 336);
-    assert_eq!(offset_of!(Middle, tail.classifier_list), 464);
-    assert_eq!(offset_of!(Middle, tail.user_list), 472);
-    assert_eq!(offset_of!(Middle, tail.misc), 480);
-    assert_eq!(offset_of!(Middle, tail.reserved), 512);
+    assert_eq!(offset_of!(MiddleObject, detector_box), 64);
+    assert_eq!(offset_of!(MiddleObject, tracker_box), 80);
+    assert_eq!(offset_of!(MiddleObject, confidence), 96);
+    assert_eq!(offset_of!(MiddleObject, tracker_confidence), 100);
+    assert_eq!(offset_of!(MiddleObject, rect), 104);
+    assert_eq!(offset_of!(MiddleObject, mask), 208);
+    assert_eq!(offset_of!(MiddleObject, text), 232);
+    assert_eq!(offset_of!(MiddleObject, tail.label), 336);
+    assert_eq!(offset_of!(MiddleObject, tail.classifier_list), 464);
+    assert_eq!(offset_of!(MiddleObject, tail.user_list), 472);
+    assert_eq!(offset_of!(MiddleObject, tail.misc), 480);
+    assert_eq!(offset_of!(MiddleObject, tail.reserved), 512);
 
-    type Last = Object5<RotatedRectParams>;
-    assert_eq!(offset_of!(Last, rect), 104);
-    assert_eq!(offset_of!(Last, mask), 216);
-    assert_eq!(offset_of!(Last, text), 240);
-    assert_eq!(offset_of!(Last, tail.label), 344);
-    assert_eq!(offset_of!(Last, tail.classifier_list), 472);
-    assert_eq!(offset_of!(Last, tail.user_list), 480);
-    assert_eq!(offset_of!(Last, tail.misc), 488);
-    assert_eq!(offset_of!(Last, tail.reserved), 520);
+    assert_eq!(offset_of!(LastObject, rect), 104);
+    assert_eq!(offset_of!(LastObject, mask), 216);
+    assert_eq!(offset_of!(LastObject, text), 240);
+    assert_eq!(offset_of!(LastObject, tail.label), 344);
+    assert_eq!(offset_of!(LastObject, tail.classifier_list), 472);
+    assert_eq!(offset_of!(LastObject, tail.user_list), 480);
+    assert_eq!(offset_of!(LastObject, tail.misc), 488);
+    assert_eq!(offset_of!(LastObject, tail.reserved), 520);
 }
 
 #[test]
@@ -182,20 +185,18 @@ fn drawing_fields_lie_where_published() {
     assert_eq!(offset_of!(MaskParams, height), 20);
     assert_eq!([size_of::<LineParams>(), size_of::<ArrowParams>(), size_of::<CircleParams>()], [56, 64, 96]);
 
-    type Early = DisplayMeta<RectParams>;
-    assert_eq!(offset_of!(Early, counts), 40);
-    assert_eq!(offset_of!(Early, rects), 64);
-    assert_eq!(offset_of!(Early, texts), 1728);
-    assert_eq!(offset_of!(Early, lines), 3392);
-    assert_eq!(offset_of!(Early, arrows), 4288);
-    assert_eq!(offset_of!(Early, circles), 5312);
-    assert_eq!(offset_of!(Early, misc), 6848);
-    type Last = DisplayMeta<RotatedRectParams>;
-    assert_eq!(offset_of!(Last, texts), 1856);
-    assert_eq!(offset_of!(Last, lines), 3520);
-    assert_eq!(offset_of!(Last, arrows), 4416);
-    assert_eq!(offset_of!(Last, circles), 5440);
-    assert_eq!(offset_of!(Last, misc), 6976);
+    assert_eq!(offset_of!(EarlyDisplay, counts), 40);
+    assert_eq!(offset_of!(EarlyDisplay, rects), 64);
+    assert_eq!(offset_of!(EarlyDisplay, texts), 1728);
+    assert_eq!(offset_of!(EarlyDisplay, lines), 3392);
+    assert_eq!(offset_of!(EarlyDisplay, arrows), 4288);
+    assert_eq!(offset_of!(EarlyDisplay, circles), 5312);
+    assert_eq!(offset_of!(EarlyDisplay, misc), 6848);
+    assert_eq!(offset_of!(LastDisplay, texts), 1856);
+    assert_eq!(offset_of!(LastDisplay, lines), 3520);
+    assert_eq!(offset_of!(LastDisplay, arrows), 4416);
+    assert_eq!(offset_of!(LastDisplay, circles), 5440);
+    assert_eq!(offset_of!(LastDisplay, misc), 6976);
 }
 
 #[test]
@@ -228,4 +229,36 @@ fn inference_structs_have_the_published_sizes() {
     assert_eq!(offset_of!(LayerInfo, buffer), 56);
     // A std::vector of libstdc++ is three pointers; the reference at the end is a fourth one.
     assert_eq!([size_of::<CppVector>(), size_of::<ParseParameters>()], [24, 64]);
+}
+
+#[test]
+fn regions_have_the_published_sizes_and_come_back_as_they_were_written() {
+    use crate::version::KNOWN;
+
+    let view = RegionView {
+        area: [1.0, 2.0, 3.0, 4.0],
+        frame: 8 as *mut std::ffi::c_void,
+        scale: (0.5, 0.25),
+        offset: (6.0, 7.0),
+    };
+    for version in KNOWN {
+        let size = region_size(version, version.epoch());
+        let mut memory = [0_u64; 31];
+        assert!(size <= size_of_val(&memory));
+        // SAFETY: zeroed, aligned memory of that size.
+        let read = unsafe {
+            write_region(version, version.epoch(), memory.as_mut_ptr().cast(), &view);
+            read_region(version, version.epoch(), memory.as_ptr().cast())
+        };
+        assert_eq!(read, view, "{version}");
+        let expected = match (version.major, version.minor) {
+            (..=5, _) | (6, ..=1) => 232,
+            (6..=8, _) => 240,
+            _ => 248,
+        };
+        assert_eq!(size, expected, "{version}");
+    }
+    assert_eq!([size_of::<CppString>(), size_of::<PreprocessBatch>(), size_of::<TensorInput>()], [32, 64, 104]);
+    assert_eq!(offset_of!(TensorInput, shape), 16);
+    assert_eq!(offset_of!(TensorInput, name), 48);
 }

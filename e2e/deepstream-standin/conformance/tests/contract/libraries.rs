@@ -155,3 +155,11 @@ fn an_installation_lies_as_a_real_one() {
     }
     assert!(!installation("5.1").join("lib/gst-plugins/libnvdsgst_nvurisrcbin.so").exists());
 }
+
+#[test]
+fn install_sh_says_how_it_is_used() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../install.sh");
+    let output = Command::new(script).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("install.sh ROOT VERSION"));
+}

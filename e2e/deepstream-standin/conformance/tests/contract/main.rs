@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod cameras;
 mod document;
 mod drawing;
 mod elements;
@@ -9,4 +10,5 @@ mod inference;
 mod libraries;
 mod scene;
 mod streams;
+mod tensors;
 mod tracking;

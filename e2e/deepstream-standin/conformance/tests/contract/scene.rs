@@ -16,7 +16,7 @@ use deepstream_standin::{Version, install};
 use serde_json::Value;
 
 /// Far more than a scene takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One version of each epoch.
 pub(crate) const EPOCHS: [&str; 6] = ["5.0-DP", "5.1", "6.2", "7.1", "8.0", "9.1"];
@@ -28,7 +28,7 @@ fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
 }
 
-fn temporary() -> PathBuf {
+pub(crate) fn temporary() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standin");
     fs::create_dir_all(&folder).unwrap();
     folder
@@ -59,7 +59,7 @@ pub(crate) fn build_parser(source: &Path, headers: &Path, library: &Path) {
         .arg("-o")
         .args([library, source])
         .output()
-        .expect("g++ is needed (Debian: apt-get install build-essential)");
+        .unwrap_or_else(|error| panic!("g++: {error}; Debian: apt-get install build-essential"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -177,10 +177,8 @@ impl Scene {
     /// With an installation of its own.
     pub(crate) fn at(root: &Path, version: &str, name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_standin-scene"));
-        let runtime = env::var_os("VISION_ONNXRUNTIME").map_or_else(
-            || checkout().join(".cache/onnxruntime/1.31.1/libonnxruntime.so.1.31.1"),
-            PathBuf::from,
-        );
+        let runtime = env::var_os("VISION_ONNXRUNTIME")
+            .map_or_else(|| checkout().join(".cache/onnxruntime/1.31.1/libonnxruntime.so.1.31.1"), PathBuf::from);
         command
             .arg(name)
             .args(arguments)

@@ -1,9 +1,6 @@
 //! Decoding, batches, and sources that come and go.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use camera_simulator::Codec;
 use serde_json::json;
@@ -26,7 +23,7 @@ fn surfaces_are_laid_out_as_their_epoch_has_them() {
         assert_eq!(surface["size"], json!([320, 180]));
         assert_eq!(surface["planes"], json!(2));
         let pitch = surface["pitch"].as_u64().unwrap();
-        assert!(pitch > 320 && pitch % 256 == 0, "the width is not the pitch: {pitch}");
+        assert!(pitch > 320 && pitch.is_multiple_of(256), "the width is not the pitch: {pitch}");
         assert!(surface["caps"].as_str().unwrap().contains("memory:NVMM"));
     }
 }
@@ -75,8 +72,7 @@ fn the_decoder_gives_every_nth_frame() {
 #[test]
 fn frames_say_what_their_epoch_can_say() {
     for version in EPOCHS {
-        let description =
-            format!("{} {}", mux("batch-size=1 width=320 height=180"), file_source("a", 2));
+        let description = format!("{} {}", mux("batch-size=1 width=320 height=180"), file_source("a", 2));
         let told = Scene::new(version, "launch", &[&description]).play();
         let frame = told.all("frame")[0];
         let major: u32 = version[..1].parse().unwrap();
@@ -104,11 +100,8 @@ fn the_mux_refuses_to_start_without_batch_size_width_and_height() {
 #[test]
 fn a_silent_source_holds_batches_for_ever_without_a_timeout() {
     let play = |timeout: &str, milliseconds: &str| {
-        let description = format!(
-            "{} {}",
-            mux(&format!("batch-size=2 width=640 height=360 {timeout}")),
-            file_source("a", 0)
-        );
+        let description =
+            format!("{} {}", mux(&format!("batch-size=2 width=640 height=360 {timeout}")), file_source("a", 0));
         Scene::new("7.1", "stalled", &[&description, milliseconds]).play().one("batches").clone()
     };
     assert_eq!(play("", "3000"), json!(false));
@@ -155,10 +148,21 @@ fn a_source_that_is_taken_out_in_order_leaves_the_others_alone() {
 }
 
 #[test]
+fn sources_come_and_go_without_leaving_threads() {
+    let source = "videotestsrc is-live=true ! video/x-raw,format=I420,width=160,height=96,framerate=30/1 \
+        ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse ! nvv4l2decoder";
+    let mux = mux("batch-size=4 width=160 height=96 batched-push-timeout=40000 live-source=true");
+    let told = Scene::new("7.1", "cycles", &[&format!("{mux} {source} ! mux.sink_0"), source, "12"]).play();
+    assert_eq!(*told.one("other"), json!("goes on"), "{told:?}");
+    let threads: Vec<_> = told.all("cycle").iter().map(|cycle| cycle["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads.len(), 12);
+    assert!(threads[11] <= threads[2] + 2, "{threads:?}");
+}
+
+#[test]
 fn releasing_a_pad_out_of_order_hangs() {
     for order in ["null,release", "null,flush-stop,release", "null,eos,release"] {
-        let told =
-            Scene::new("7.1", "release", &[&two_live(), order]).patience(Duration::from_secs(12)).play();
+        let told = Scene::new("7.1", "release", &[&two_live(), order]).patience(Duration::from_secs(12)).play();
         assert!(!told.ended, "{order}: {told:?}");
         assert_eq!(told.all("releasing").len(), 1, "{order}: {told:?}");
         assert!(told.all("released").is_empty(), "{order}");
@@ -195,19 +199,10 @@ fn a_pipeline_is_used_again_up_to_7_1_and_a_fatal_error_from_8_0_on() {
 
 #[test]
 fn a_dead_camera_is_an_error_at_once_and_not_tried_again_by_default() {
-    let description = format!("{} nvurisrcbin uri=rtsp://127.0.0.1:9/none ! mux.sink_0", mux("batch-size=1 width=64 height=64"));
+    let description =
+        format!("{} nvurisrcbin uri=rtsp://127.0.0.1:9/none ! mux.sink_0", mux("batch-size=1 width=64 height=64"));
     let began = Instant::now();
     let told = Scene::new("9.1", "launch", &[&description]).play();
     assert!(told.error().contains("connect"), "{told:?}");
-    assert!(began.elapsed() < Duration::from_secs(60));
-}
-
-#[test]
-fn install_sh_makes_an_installation() {
-    let folder = tempfile::tempdir().unwrap();
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../install.sh");
-    let missing = Command::new(&script).output().unwrap();
-    assert_eq!(missing.status.code(), Some(2), "{missing:?}");
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("install.sh ROOT VERSION"));
-    drop(folder);
+    assert!(began.elapsed() < Duration::from_mins(1));
 }

@@ -22,11 +22,7 @@ fn good(folder: &Path, version: &str) -> String {
     let path = folder.join("tracker.yml");
     fs::write(&path, CONFIGURATION).unwrap();
     let library = installation(version).join("lib/libnvds_nvmultiobjecttracker.so");
-    format!(
-        "tracker-width=640 tracker-height=384 ll-lib-file={} ll-config-file={}",
-        library.display(),
-        path.display()
-    )
+    format!("tracker-width=640 tracker-height=384 ll-lib-file={} ll-config-file={}", library.display(), path.display())
 }
 
 #[test]

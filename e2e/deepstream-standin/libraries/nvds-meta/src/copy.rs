@@ -4,8 +4,8 @@ use std::{ffi::c_void, mem, ptr};
 
 use deepstream_standin::{
     layout::{
-        BatchMeta, ClassifierHead, DisplayMeta, LabelInfo, MetaPool, RectParams, RotatedRectParams, TextParams, UserMeta,
-        frame_view, object_view,
+        BatchMeta, ClassifierHead, DisplayMeta, LabelInfo, MetaPool, RectParams, RotatedRectParams, TextParams,
+        UserMeta, frame_view, object_view,
     },
     list,
     version::{Epoch, epoch},

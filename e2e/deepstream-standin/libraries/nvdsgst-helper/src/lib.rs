@@ -46,15 +46,7 @@ fn structure(name: &str, source: c_uint) -> *mut GstStructure {
     let name = if current().at_least(6, 3) { format!("nv-{name}-{source}-0") } else { format!("nv-{name}") };
     let name = CString::new(name).unwrap_or_default();
     // SAFETY: a name, then triples of field, type and value, ended by null.
-    unsafe {
-        gst_structure_new(
-            name.as_ptr(),
-            c"source-id".as_ptr(),
-            G_TYPE_UINT,
-            source,
-            ptr::null_mut::<c_char>(),
-        )
-    }
+    unsafe { gst_structure_new(name.as_ptr(), c"source-id".as_ptr(), G_TYPE_UINT, source, ptr::null_mut::<c_char>()) }
 }
 
 fn event(number: u32, name: &str, source: c_uint) -> *mut GstEvent {
@@ -103,13 +95,7 @@ unsafe extern "C" fn gst_nvevent_new_stream_segment(source: c_uint, segment: *mu
     let structure = structure("stream-segment", source);
     // SAFETY: triples of field, type and value, ended by null; the event takes the structure.
     unsafe {
-        gst_structure_set(
-            structure,
-            c"segment".as_ptr(),
-            gst_segment_get_type(),
-            segment,
-            ptr::null_mut::<c_char>(),
-        );
+        gst_structure_set(structure, c"segment".as_ptr(), gst_segment_get_type(), segment, ptr::null_mut::<c_char>());
         gst_event_new_custom(event_type(number::STREAM_SEGMENT), structure)
     }
 }

@@ -158,7 +158,12 @@ impl BaseTransformImpl for Convert {
         // What came in comes first, so that nothing is converted without need.
         let mut first = caps.clone();
         first.merge(other);
-        Some(filter.map_or_else(|| first.clone(), |filter| filter.intersect_with_mode(&first, gst::CapsIntersectMode::First)))
+        Some(
+            filter.map_or_else(
+                || first.clone(),
+                |filter| filter.intersect_with_mode(&first, gst::CapsIntersectMode::First),
+            ),
+        )
     }
 
     fn fixate_caps(&self, _direction: gst::PadDirection, caps: &gst::Caps, mut other: gst::Caps) -> gst::Caps {
@@ -188,10 +193,7 @@ impl BaseTransformImpl for Convert {
         Ok(())
     }
 
-    fn prepare_output_buffer(
-        &self,
-        input: InputBuffer<'_>,
-    ) -> Result<PrepareOutputBufferSuccess, gst::FlowError> {
+    fn prepare_output_buffer(&self, input: InputBuffer<'_>) -> Result<PrepareOutputBufferSuccess, gst::FlowError> {
         let input = match &input {
             InputBuffer::Writable(buffer) => &**buffer,
             InputBuffer::Readable(buffer) => *buffer,
@@ -213,7 +215,11 @@ impl BaseTransformImpl for Convert {
     }
 
     /// All was done when the buffer was made.
-    fn transform(&self, _input: &gst::Buffer, _output: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn transform(
+        &self,
+        _input: &gst::Buffer,
+        _output: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         Ok(gst::FlowSuccess::Ok)
     }
 }
@@ -247,8 +253,7 @@ impl Convert {
         } else {
             let mut buffer = gst::Buffer::with_size(to.info.size()).ok()?;
             {
-                let mut frame =
-                    gst_video::VideoFrameRef::from_buffer_ref_writable(buffer.get_mut()?, &to.info).ok()?;
+                let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer.get_mut()?, &to.info).ok()?;
                 write(pictures.first()?, &mut frame)?;
             }
             buffer

@@ -100,7 +100,8 @@ pub(super) fn convert(view: &View<'_>, format: Format, width: usize, height: usi
             let mut picture = Picture::new(Format::Nv12, color_format::NV12, width, height);
             let (from, to) = (planar.planes.clone(), picture.planes.clone());
             for row in 0..to[0].height {
-                picture.data[row * to[0].pitch..][..width].copy_from_slice(&planar.data[row * from[0].pitch..][..width]);
+                picture.data[row * to[0].pitch..][..width]
+                    .copy_from_slice(&planar.data[row * from[0].pitch..][..width]);
             }
             for row in 0..to[1].height {
                 for column in 0..to[1].width {

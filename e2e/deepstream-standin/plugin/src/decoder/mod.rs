@@ -2,7 +2,7 @@
 
 mod upload;
 
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use deepstream_standin::version::current;
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
@@ -60,13 +60,14 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 }
 
 mod imp {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this element")]
     use super::*;
 
     #[derive(Debug, Default)]
     pub(crate) struct Decoder {
         store: Store,
-        upload: OnceLock<Upload>,
-        decoder: Mutex<Option<gst::Element>>,
+        /// libav's decoder and what follows it, once the codec is known.
+        inside: Mutex<Option<(gst::Element, Upload)>>,
     }
 
     #[glib::object_subclass]
@@ -103,16 +104,10 @@ mod imp {
             self.store.get(spec)
         }
 
+        /// Two pads and nothing inside: whoever looks for unlinked pads in a pipeline must find this element's alone.
         fn constructed(&self) {
             self.parent_constructed();
-            let bin = self.obj();
-            let upload = glib::Object::new::<Upload>();
             let templates = Self::pad_templates();
-            // A bin unlinks what it takes in, so pads come afterwards.
-            let mut added = bin.add(&upload).is_ok();
-            let source = upload.static_pad("src").and_then(|pad| {
-                gst::GhostPad::builder_from_template_with_target(&templates[1], &pad).ok().map(|pad| pad.name("src").build())
-            });
             let sink = gst::GhostPad::builder_from_template(&templates[0])
                 .name("sink")
                 .event_function(|pad, parent, event| {
@@ -122,11 +117,11 @@ mod imp {
                     Self::catch_panic_pad_function(parent, || Err(gst::FlowError::Error), |imp| imp.chain(pad, buffer))
                 })
                 .build();
-            added = added
-                && bin.add_pad(&sink).is_ok()
-                && source.is_some_and(|source| bin.add_pad(&source).is_ok());
-            debug_assert!(added, "a new bin takes pads and elements of names that it does not have");
-            let _ = self.upload.set(upload);
+            let source = gst::GhostPad::builder_from_template(&templates[1]).name("src").build();
+            for pad in [sink, source] {
+                let added = self.obj().add_pad(&pad);
+                debug_assert!(added.is_ok(), "a new bin takes pads of two names");
+            }
         }
     }
 
@@ -154,7 +149,8 @@ mod imp {
                     .structure(stream("video/x-h264"))
                     .structure(stream("video/x-h265"))
                     .build();
-                let source = gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
+                let source =
+                    gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
                 [("sink", gst::PadDirection::Sink, sink), ("src", gst::PadDirection::Src, source)]
                     .into_iter()
                     .filter_map(|(name, direction, caps)| {
@@ -166,17 +162,9 @@ mod imp {
         }
 
         fn change_state(&self, transition: gst::StateChange) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-            if transition == gst::StateChange::ReadyToPaused
-                && let Some(upload) = self.upload.get()
-            {
-                upload.keep_every(self.store.typed(&*self.obj(), "drop-frame-interval"));
-            }
             let result = self.parent_change_state(transition)?;
             if transition == gst::StateChange::ReadyToNull {
-                let decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(decoder) = decoder {
-                    self.forget(&decoder);
-                }
+                self.forget();
             }
             Ok(result)
         }
@@ -185,46 +173,60 @@ mod imp {
     impl BinImpl for Decoder {}
 
     impl Decoder {
-        /// Takes the decoder of a codec out again.
-        fn forget(&self, decoder: &gst::Element) {
-            let bin = self.obj();
-            if let Some(pad) = bin.static_pad("sink").and_then(|pad| pad.downcast::<gst::GhostPad>().ok()) {
-                // Only fails where there is none.
-                let _ = pad.set_target(None::<&gst::Pad>);
+        fn ghost(&self, name: &str) -> Option<gst::GhostPad> {
+            self.obj().static_pad(name)?.downcast().ok()
+        }
+
+        /// Takes out what is inside.
+        fn forget(&self) {
+            let Some((decoder, upload)) = self.inside.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                return;
+            };
+            for name in ["sink", "src"] {
+                if let Some(pad) = self.ghost(name) {
+                    // To have no target is always possible.
+                    let _ = pad.set_target(None::<&gst::Pad>);
+                }
             }
-            // The element is in NULL or goes there; the bin has it, for nothing else takes elements out.
-            let _ = decoder.set_state(gst::State::Null);
-            let _ = bin.remove(decoder);
+            for element in [decoder, upload.upcast()] {
+                // It goes to NULL and is this bin's own.
+                let _ = element.set_state(gst::State::Null);
+                let _ = self.obj().remove(&element);
+            }
         }
 
         /// Puts the decoder of the caps' codec in place.
-        fn choose(&self, pad: &gst::GhostPad, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
-            let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        fn choose(&self, caps: &gst::CapsRef) -> Result<(), glib::BoolError> {
             let name = match caps.structure(0).map(|structure| structure.name().as_str()) {
                 Some("video/x-h265") => "avdec_h265",
                 _ => "avdec_h264",
             };
-            if let Some(present) = decoder.take() {
-                if present.factory().is_some_and(|factory| factory.name() == name) {
-                    *decoder = Some(present);
+            let present = self.inside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((decoder, _)) = present {
+                if decoder.factory().is_some_and(|factory| factory.name() == name) {
                     return Ok(());
                 }
-                self.forget(&present);
+                self.forget();
             }
-            let element = gst::ElementFactory::make(name).property("max-threads", 1).build()?;
-            let upload = self.upload.get().ok_or_else(|| glib::bool_error!("not constructed"))?;
             let bin = self.obj();
-            bin.add(&element)?;
-            element.link(upload)?;
-            element.sync_state_with_parent()?;
-            pad.set_target(element.static_pad("sink").as_ref())?;
-            *decoder = Some(element);
+            let decoder = gst::ElementFactory::make(name).property("max-threads", 1).build()?;
+            let upload = glib::Object::new::<Upload>();
+            upload.keep_every(self.store.typed(&*bin, "drop-frame-interval"));
+            bin.add_many([&decoder, upload.upcast_ref()])?;
+            decoder.link(&upload)?;
+            let [sink, source] =
+                ["sink", "src"].map(|name| self.ghost(name).ok_or_else(|| glib::bool_error!("{name}")));
+            source?.set_target(upload.static_pad("src").as_ref())?;
+            upload.sync_state_with_parent()?;
+            decoder.sync_state_with_parent()?;
+            sink?.set_target(decoder.static_pad("sink").as_ref())?;
+            *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = Some((decoder, upload));
             Ok(())
         }
 
         fn sink_event(&self, pad: &gst::GhostPad, event: gst::Event) -> bool {
             if let gst::EventView::Caps(caps) = event.view()
-                && let Err(error) = self.choose(pad, caps.caps())
+                && let Err(error) = self.choose(caps.caps())
             {
                 gst::element_imp_error!(
                     self,

@@ -70,6 +70,7 @@ pub(crate) fn to_nv12(frame: &gst_video::VideoFrameRef<&gst::BufferRef>) -> Opti
 }
 
 mod imp {
+    #[allow(clippy::wildcard_imports, reason = "the other half of this element")]
     use super::*;
 
     #[derive(Debug)]
@@ -127,9 +128,9 @@ mod imp {
     impl ElementImpl for Upload {
         fn pad_templates() -> &'static [gst::PadTemplate] {
             static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-                let host =
-                    gst::Caps::builder("video/x-raw").field("format", gst::List::new(["I420", "NV12"])).build();
-                let device = gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
+                let host = gst::Caps::builder("video/x-raw").field("format", gst::List::new(["I420", "NV12"])).build();
+                let device =
+                    gst::Caps::builder("video/x-raw").features([nvmm::FEATURE]).field("format", "NV12").build();
                 [("sink", gst::PadDirection::Sink, host), ("src", gst::PadDirection::Src, device)]
                     .into_iter()
                     .filter_map(|(name, direction, caps)| {

@@ -98,12 +98,8 @@ struct Held {
 }
 
 fn hold(raw: RawOutputs) -> *mut c_void {
-    let mut layers: Vec<_> = raw
-        .outputs
-        .iter()
-        .enumerate()
-        .map(|(index, output)| layer(output, index, raw.picture, raw.batch))
-        .collect();
+    let mut layers: Vec<_> =
+        raw.outputs.iter().enumerate().map(|(index, output)| layer(output, index, raw.picture, raw.batch)).collect();
     let mut pointers: Vec<_> = layers.iter().map(|layer| layer.buffer).collect();
     for layer in &mut layers {
         layer.buffer = std::ptr::null_mut();

@@ -101,8 +101,12 @@ impl Purpose {
     /// The line of an engine file that has to agree.
     fn line(&self) -> String {
         let Self { version, batch_size, gpu_id, .. } = self;
-        format!("deepstream={}.{} batch={batch_size} gpu={gpu_id} precision={}", version.major, version.minor,
-            self.precision())
+        format!(
+            "deepstream={}.{} batch={batch_size} gpu={gpu_id} precision={}",
+            version.major,
+            version.minor,
+            self.precision()
+        )
     }
 
     /// Where the real element puts the engine of an ONNX file.
@@ -146,7 +150,8 @@ fn environment() -> Result<&'static Environment, BackendError> {
 #[derive(Debug)]
 pub(crate) struct Backend {
     session: Session,
-    input: String,
+    /// The name of the input.
+    pub(crate) input: String,
     /// Channels, height, width.
     pub(crate) dims: [u32; 3],
     nhwc: bool,
@@ -240,10 +245,10 @@ impl Backend {
     /// Runs the model on `batch` pictures.
     pub(crate) fn run(&mut self, input: &[f32], batch: usize) -> Result<Vec<Output>, String> {
         let [channels, height, width] = self.dims.map(|size| size as usize);
-        let shape =
-            if self.nhwc { [batch, height, width, channels] } else { [batch, channels, height, width] };
+        let shape = if self.nhwc { [batch, height, width, channels] } else { [batch, channels, height, width] };
         let tensor = TensorRef::from_array_view((shape, input)).map_err(|error| error.message().to_owned())?;
-        let outputs = self.session.run(vec![(self.input.as_str(), tensor)]).map_err(|error| error.message().to_owned())?;
+        let outputs =
+            self.session.run(vec![(self.input.as_str(), tensor)]).map_err(|error| error.message().to_owned())?;
         outputs
             .iter()
             .map(|(name, value)| {

@@ -1,6 +1,9 @@
 //! From a model's outputs to boxes: thresholds, joining, and back to the picture.
 
-use crate::config::{Class, Cluster, Config};
+use crate::{
+    config::{Class, Cluster, Config},
+    placement::Placement,
+};
 
 /// A box in pixels of the model's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +32,11 @@ const NORM: f32 = 35.0;
 
 /// The built-in reader: grids of coverage and boxes, by the names of the outputs (the detectors that DeepStream comes
 /// with).
-pub(crate) fn read_grids(outputs: &[Plane<'_>], input: (u32, u32), classes: &[Class]) -> Result<Vec<Detection>, String> {
+pub(crate) fn read_grids(
+    outputs: &[Plane<'_>],
+    input: (u32, u32),
+    classes: &[Class],
+) -> Result<Vec<Detection>, String> {
     let find = |word: &str| outputs.iter().rfind(|output| output.name.contains(word));
     let coverage = find("cov").ok_or("Could not find output coverage layer for parsing objects")?;
     let boxes = find("bbox").ok_or("Could not find output bbox layer for parsing objects")?;
@@ -62,15 +69,7 @@ pub(crate) fn read_grids(outputs: &[Plane<'_>], input: (u32, u32), classes: &[Cl
             let bottom = clip((value(3) + centre_y) * NORM, input.1);
             if right >= left && bottom >= top {
                 let (width, height) = (right - left, bottom - top);
-                detections.push(Detection {
-                    class: class as u32,
-                    left,
-                    top,
-                    width,
-                    height,
-                    confidence,
-                    rotation: 0.0,
-                });
+                detections.push(Detection { class: class as u32, left, top, width, height, confidence, rotation: 0.0 });
             }
         }
     }
@@ -126,46 +125,6 @@ pub(crate) fn join(found: Vec<Detection>, config: &Config) -> Vec<Detection> {
     joined.flatten().collect()
 }
 
-/// How a frame was placed in the model's input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Placement {
-    pub(crate) scale_x: f64,
-    pub(crate) scale_y: f64,
-    pub(crate) offset_left: usize,
-    pub(crate) offset_top: usize,
-    /// Of what is filled.
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-}
-
-/// Where a frame goes in the model's input: stretched, or at the top left or in the middle with its shape kept. As the
-/// real element, sizes are cut off, not rounded.
-pub(crate) fn place(frame: (usize, usize), input: (usize, usize), config: &Config) -> Placement {
-    // The real element takes an even part of the frame.
-    let (frame_width, frame_height) = ((frame.0 & !1).max(1), (frame.1 & !1).max(1));
-    let (width, height) = if config.maintain_aspect_ratio {
-        let fitting_height = (input.0 * frame_height) as f64 / frame_width as f64;
-        let fitting_width = (input.1 * frame_width) as f64 / frame_height as f64;
-        if fitting_height <= input.1 as f64 {
-            (input.0, fitting_height as usize)
-        } else {
-            (fitting_width as usize, input.1)
-        }
-    } else {
-        input
-    };
-    let centred = config.maintain_aspect_ratio && config.symmetric_padding;
-    let offset = |input: usize, used: usize| if centred { (input - used) / 2 } else { 0 };
-    Placement {
-        scale_x: width as f64 / frame_width as f64,
-        scale_y: height as f64 / frame_height as f64,
-        offset_left: offset(input.0, width),
-        offset_top: offset(input.1, height),
-        width,
-        height,
-    }
-}
-
 /// The box in pixels of the frame, or nothing where the configuration filters it out.
 pub(crate) fn to_frame(
     detection: &Detection,
@@ -177,9 +136,12 @@ pub(crate) fn to_frame(
     if config.filter_out.contains(&(detection.class as i32)) {
         return None;
     }
+    let back = |value: f32, offset: usize, scale: f64, origin: f32| {
+        (((f64::from(value) - offset as f64) / scale) as f32 + origin).max(0.0)
+    };
     let mut found = Detection {
-        left: (((f64::from(detection.left) - placement.offset_left as f64) / placement.scale_x) as f32).max(0.0),
-        top: (((f64::from(detection.top) - placement.offset_top as f64) / placement.scale_y) as f32).max(0.0),
+        left: back(detection.left, placement.offset_left, placement.scale_x, placement.origin.0),
+        top: back(detection.top, placement.offset_top, placement.scale_y, placement.origin.1),
         width: (f64::from(detection.width) / placement.scale_x) as f32,
         height: (f64::from(detection.height) / placement.scale_y) as f32,
         ..*detection
@@ -204,11 +166,26 @@ pub(crate) fn to_frame(
     Some(found)
 }
 
+/// The part of a box that lies in an area: left, top, width, height.
+pub(crate) fn clip(found: Detection, area: [f32; 4]) -> Detection {
+    let [left, top, width, height] = area;
+    let (new_left, new_top) = (found.left.max(left), found.top.max(top));
+    Detection {
+        left: new_left,
+        top: new_top,
+        width: ((found.left + found.width).min(left + width) - new_left).max(0.0),
+        height: ((found.top + found.height).min(top + height) - new_top).max(0.0),
+        ..found
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::placement::place;
 
     fn config(text: &str) -> Config {
         let text = format!("[property]\nnum-detected-classes=2\n{text}");
@@ -220,21 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_placed_as_the_real_element_places_it() {
-        let input = (416, 256);
-        let place = |text: &str| place((1280, 720), input, &config(text));
-        let stretched = place("");
-        assert_eq!((stretched.width, stretched.height, stretched.offset_top), (416, 256, 0));
-        let corner = place("maintain-aspect-ratio=1\n");
-        assert_eq!((corner.width, corner.height, corner.offset_left, corner.offset_top), (416, 234, 0, 0));
-        let centred = place("maintain-aspect-ratio=1\nsymmetric-padding=1\n");
-        assert_eq!((centred.height, centred.offset_left, centred.offset_top), (234, 0, 11));
-    }
-
-    #[test]
     fn boxes_come_back_to_the_frame_and_those_over_its_lower_edge_are_dropped() {
         let config = config("");
-        let placement = place((1280, 720), (640, 360), &config);
+        let placement = place((1280, 720), (640, 360), (false, false));
         let found = Detection { top: 20.0, ..detection(0, -3.0, 0.9) };
         let back = to_frame(&found, &placement, (1280, 720), &config).unwrap();
         assert_eq!((back.left, back.top, back.width, back.height), (0.0, 40.0, 20.0, 20.0));
@@ -246,7 +211,8 @@ mod tests {
 
     #[test]
     fn boxes_are_joined_by_class() {
-        let found = vec![detection(0, 0.0, 0.5), detection(0, 1.0, 0.9), detection(1, 0.0, 0.6), detection(2, 0.0, 0.9)];
+        let found =
+            vec![detection(0, 0.0, 0.5), detection(0, 1.0, 0.9), detection(1, 0.0, 0.6), detection(2, 0.0, 0.9)];
         let joined = join(found.clone(), &config("cluster-mode=2\n"));
         assert_eq!(joined, [detection(0, 1.0, 0.9), detection(1, 0.0, 0.6)]);
         assert_eq!(join(found, &config("cluster-mode=4\n")).len(), 3);

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     ffi::CString,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
 };
@@ -18,16 +17,19 @@ use gstreamer_base::subclass::{BaseTransformMode, prelude::*};
 use gstreamer_video as gst_video;
 
 use super::{
-    CAT, ProcessMode,
+    CAT, DETECTOR, ProcessMode,
     attach::{self, RawOutputs},
     backend::{Backend, Output, Purpose, Values},
-    detections::{Detection, Placement, Plane, join, place, read_grids, to_frame},
+    detections::{Detection, Plane, join, read_grids, to_frame},
     parser::Parser,
+    start::{check_memory, lost_after, read_labels, refuse_what_is_not_played},
+    tensors,
 };
 use crate::{
-    config::{self, Cluster, Colors, Config, ConfigError, Read},
+    config::{self, Colors, Config, ConfigError, Read},
     nvmm::{self, Mapped},
     picture::{Area, Filter, View, scale_to_rgb},
+    placement::{Placement, place},
     properties::{Store, boolean, choice, int, pointer, text, uint},
     runtime::{event, event_number, source_of, table},
 };
@@ -35,28 +37,26 @@ use crate::{
 /// What the real element begins with.
 const DEFAULT_UNIQUE_ID: u32 = 15;
 
-/// `NvDsInferNetworkType_Detector`.
-const DETECTOR: u32 = 0;
-
-/// `NvDsInferNetworkType_Other`: raw outputs only.
-const OTHER: u32 = 100;
-
 /// The element between start and stop.
 #[derive(Debug)]
-struct Running {
-    config: Config,
-    unique_id: u32,
-    gpu_id: u32,
-    batch_size: usize,
-    backend: Backend,
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) unique_id: u32,
+    pub(super) gpu_id: u32,
+    pub(super) batch_size: usize,
+    pub(super) backend: Backend,
     parser: Option<Parser>,
-    labels: Vec<CString>,
+    pub(super) labels: Vec<CString>,
     interval: u32,
     counter: u64,
-    /// Sources that a PAD_ADDED was seen of.
+    buffers: u64,
+    lost_after: Option<u64>,
+    /// Sources that a `PAD_ADDED` was seen of.
     sources: HashSet<u32>,
     input: Vec<f32>,
     canvas: Vec<u8>,
+    /// Whether nvdspreprocess makes the input.
+    from_meta: bool,
 }
 
 #[derive(Debug, Default)]
@@ -220,8 +220,18 @@ impl BaseTransformImpl for Infer {
     fn transform_ip(&self, buffer: &mut gst::BufferRef) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut running = self.running();
         let running = running.as_mut().ok_or(gst::FlowError::Flushing)?;
-        let skip = !running.counter.is_multiple_of(u64::from(running.interval) + 1);
+        // Tensors that somebody made are run whatever the interval says.
+        let skip = !running.from_meta && !running.counter.is_multiple_of(u64::from(running.interval) + 1);
         running.counter += 1;
+        running.buffers += 1;
+        if running.lost_after.is_some_and(|buffers| running.buffers > buffers) {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Failed,
+                ["Failed to queue input batch for inferencing: an illegal memory access was encountered"]
+            );
+            return Err(gst::FlowError::Error);
+        }
         if skip {
             return Ok(gst::FlowSuccess::Ok);
         }
@@ -230,15 +240,6 @@ impl BaseTransformImpl for Infer {
             gst::FlowError::Error
         })
     }
-}
-
-/// Labels by class: one a line, of which what stands before a semicolon counts.
-fn read_labels(path: &Path) -> Result<Vec<CString>, gst::ErrorMessage> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        gst::error_msg!(gst::ResourceError::Failed, ["Could not open labels file:{}: {error}", path.display()])
-    })?;
-    let label = |line: &str| line.split(';').next().unwrap_or_default().trim().to_owned();
-    Ok(text.lines().map(|line| CString::new(label(line)).unwrap_or_default()).collect())
 }
 
 impl Infer {
@@ -254,13 +255,12 @@ impl Infer {
     fn prepare(&self) -> Result<Running, gst::ErrorMessage> {
         let element = self.obj();
         let path: Option<String> = self.store.typed(&*element, "config-file-path");
-        let path = path.filter(|path| !path.is_empty()).ok_or_else(|| {
-            gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"])
-        })?;
+        let path = path
+            .filter(|path| !path.is_empty())
+            .ok_or_else(|| gst::error_msg!(gst::LibraryError::Settings, ["Configuration file not provided"]))?;
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Read { config, complaints } = read
-            .unwrap_or_else(|| config::read(Path::new(&path), current()))
-            .map_err(|error| {
+        let Read { config, complaints } =
+            read.unwrap_or_else(|| config::read(Path::new(&path), current())).map_err(|error| {
                 gst::error_msg!(
                     gst::LibraryError::Settings,
                     ["Configuration file parsing failed. Config file path: {path}: {error}"]
@@ -277,7 +277,7 @@ impl Infer {
         };
         let mode: ProcessMode = self.store.typed(&*element, "process-mode");
         let from_meta: bool = self.store.typed(&*element, "input-tensor-meta");
-        refuse_what_is_not_played(&config, mode, from_meta).map_err(&failed)?;
+        refuse_what_is_not_played(&config, mode).map_err(&failed)?;
         let unique_id = self.store.is_set("unique-id").then(|| self.number("unique-id", 0)).or(config.unique_id);
         let unique_id =
             unique_id.filter(|id| *id > 0).ok_or_else(|| failed("Unique ID not set (gie-unique-id)".to_owned()))?;
@@ -291,6 +291,7 @@ impl Infer {
             infer_dims: config.infer_dims,
             nhwc: config.nhwc,
         };
+        check_memory(batch_size).map_err(&failed)?;
         let engine: Option<String> = self.store.typed(&*element, "model-engine-file");
         let engine = engine.filter(|path| !path.is_empty()).map(PathBuf::from).or_else(|| config.engine_file.clone());
         let opened = Backend::open(engine.as_deref(), config.onnx_file.as_deref(), &purpose)
@@ -320,10 +321,13 @@ impl Infer {
             labels,
             interval: self.number("interval", config.interval),
             counter: 0,
+            buffers: 0,
+            lost_after: lost_after(),
             sources: HashSet::from([0]),
             input: Vec::new(),
             canvas: vec![0; (backend.dims[1] * backend.dims[2] * 3) as usize],
             backend,
+            from_meta: from_meta || config.input_from_meta,
             config,
         })
     }
@@ -338,7 +342,8 @@ impl Infer {
         }
         let mapped = Mapped::new(buffer).ok_or_else(|| failed("the buffer holds no NVMM surfaces".to_owned()))?;
         let head = mapped.head();
-        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id {
+        if matches!(head.memory_type, memory_type::DEFAULT | memory_type::CUDA_DEVICE) && head.gpu_id != running.gpu_id
+        {
             return Err(gst::error_msg!(
                 gst::ResourceError::Failed,
                 [
@@ -348,6 +353,11 @@ impl Infer {
                     running.gpu_id
                 ]
             ));
+        }
+        if running.from_meta {
+            let clip: bool = self.store.typed(&*self.obj(), "clip-object-outside-roi");
+            // SAFETY: the batch of this buffer, which nobody else has.
+            return unsafe { tensors::infer(running, batch, &mapped, clip) }.map_err(failed);
         }
         // SAFETY: the batch of this buffer, which nobody else has.
         let frames = unsafe { list::items((*batch).frame_list) };
@@ -423,38 +433,15 @@ impl Infer {
     }
 }
 
-/// What the stand-in cannot do ends the start with a sentence, for doing something else would prove nothing.
-fn refuse_what_is_not_played(config: &Config, mode: ProcessMode, from_meta: bool) -> Result<(), String> {
-    let refuse = |what: &str| Err(format!("the stand-in does not play {what}"));
-    if mode == ProcessMode::Secondary || config.process_mode == 2 {
-        return refuse("process-mode=2 (models on objects)");
-    }
-    if from_meta || config.input_from_meta {
-        return refuse("input-tensor-meta");
-    }
-    if let Some(key) = &config.other_model {
-        return refuse(&format!("models of {key}, only of onnx-file"));
-    }
-    if !matches!(config.network_type, DETECTOR | OTHER) {
-        return refuse(&format!("network-type={}", config.network_type));
-    }
-    if matches!(config.cluster, Cluster::Dbscan | Cluster::Hybrid) {
-        return refuse("cluster-mode 1 and 3 (DBSCAN), whose library is closed");
-    }
-    if config.colors == Colors::Gray {
-        return refuse("model-color-format=2");
-    }
-    if !matches!(config.scaling_filter, 0 | 1 | 6) {
-        return refuse(&format!("scaling-filter={}, only 0, 1 and 6", config.scaling_filter));
-    }
-    Ok(())
-}
-
 impl Running {
+    fn fit(&self) -> (bool, bool) {
+        (self.config.maintain_aspect_ratio, self.config.symmetric_padding)
+    }
+
     /// Puts a frame into the input from `begin` on.
     fn convert(&mut self, view: &View<'_>, begin: usize) -> Placement {
         let [_, height, width] = self.backend.dims.map(|size| size as usize);
-        let placement = place((view.width, view.height), (width, height), &self.config);
+        let placement = place((view.width, view.height), (width, height), self.fit());
         let filter = if self.config.scaling_filter == 1 { Filter::Bilinear } else { Filter::Nearest };
         // What the frame does not cover is black.
         self.canvas.fill(0);
@@ -480,7 +467,7 @@ impl Running {
     }
 
     /// The boxes of one picture of a run.
-    fn read(
+    pub(super) fn read(
         &self,
         outputs: &[Output],
         (picture, batch): (usize, usize),

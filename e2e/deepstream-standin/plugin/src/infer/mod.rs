@@ -5,6 +5,8 @@ mod backend;
 mod detections;
 mod element;
 mod parser;
+mod start;
+mod tensors;
 
 use std::sync::LazyLock;
 
@@ -12,6 +14,12 @@ use gstreamer::{self as gst, glib, prelude::*};
 
 static CAT: LazyLock<gst::DebugCategory> =
     LazyLock::new(|| gst::DebugCategory::new("nvinfer", gst::DebugColorFlags::empty(), Some("nvinfer")));
+
+/// `NvDsInferNetworkType_Detector`.
+const DETECTOR: u32 = 0;
+
+/// `NvDsInferNetworkType_Other`: raw outputs only.
+const OTHER: u32 = 100;
 
 /// On what a model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]

@@ -1,16 +1,10 @@
 //! Parsers of outputs in libraries of users: C++ functions, called with `std::vector`s laid out by hand as `libstdc++`
 //! lays them out.
 
-use std::{
-    ffi::c_void,
-    path::Path,
-    ptr, slice,
-};
+use std::{ffi::c_void, path::Path, ptr, slice};
 
 use deepstream_standin::{
-    layout::{
-        CppVector, Dims, LayerInfo, NetworkInfo, ObjectInfo24, ObjectInfo28, ParseParameters, object_info_size,
-    },
+    layout::{CppVector, Dims, LayerInfo, NetworkInfo, ObjectInfo24, ObjectInfo28, ParseParameters, object_info_size},
     version::{Epoch, epoch},
 };
 use libloading::Library;
@@ -19,12 +13,8 @@ use super::{backend::Output, detections::Detection};
 use crate::config::Class;
 
 /// `NvDsInferParseCustomFunc`. References are pointers.
-type ParseFunction = unsafe extern "C" fn(
-    *const CppVector,
-    *const NetworkInfo,
-    *const ParseParameters,
-    *mut CppVector,
-) -> bool;
+type ParseFunction =
+    unsafe extern "C" fn(*const CppVector, *const NetworkInfo, *const ParseParameters, *mut CppVector) -> bool;
 
 /// A parser, with the library that it is in.
 #[derive(Debug)]
@@ -75,9 +65,7 @@ impl Parser {
         let library = load(path)?;
         // SAFETY: the function has this type by DeepStream's rules.
         let parse = *unsafe { library.get::<ParseFunction>(function) }.map_err(|_| {
-            format!(
-                "Detect-postprocessor failed to init resource because dlsym failed to get func {function} pointer"
-            )
+            format!("Detect-postprocessor failed to init resource because dlsym failed to get func {function} pointer")
         })?;
         // SAFETY: `operator delete(void*)`, which dlsym finds in what the library is linked to.
         let free = *unsafe { library.get::<unsafe extern "C" fn(*mut c_void)>("_ZdlPv") }
@@ -108,9 +96,8 @@ impl Parser {
         let mut found = CppVector { begin: ptr::null_mut(), end: ptr::null_mut(), capacity: ptr::null_mut() };
         // SAFETY: all arguments are laid out as the header says and live during the call. An empty vector is three null
         // pointers.
-        let parsed = unsafe {
-            (self.parse)(&raw const layer_vector, &raw const network, &raw const parameters, &raw mut found)
-        };
+        let parsed =
+            unsafe { (self.parse)(&raw const layer_vector, &raw const network, &raw const parameters, &raw mut found) };
         let bytes = found.end as usize - found.begin as usize;
         let read = if parsed { read(&found, bytes) } else { Err("the custom parser reports failure".to_owned()) };
         if !found.begin.is_null() {
@@ -126,7 +113,7 @@ fn read(found: &CppVector, bytes: usize) -> Result<Vec<Detection>, String> {
     if bytes == 0 {
         return Ok(Vec::new());
     }
-    if bytes % size != 0 {
+    if !bytes.is_multiple_of(size) {
         return Err(format!(
             "the custom parser's objects are not of {size} bytes: it was built with another version's headers, and the \
              real element would read it wrongly"

@@ -2,6 +2,7 @@
 
 mod batch;
 mod element;
+mod sinks;
 mod state;
 
 use std::sync::LazyLock;

@@ -22,6 +22,7 @@ pub(super) struct Queued {
 
 /// A source.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is what one event has told")]
 pub(super) struct Source {
     pub(super) queue: VecDeque<Queued>,
     pub(super) info: Option<gst_video::VideoInfo>,
@@ -136,6 +137,7 @@ impl State {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -66,13 +66,18 @@ impl ObjectImpl for Tracker {
                 boolean("display-tracking-id", true, false),
             ];
             if version.at_least(6, 3) {
-                properties.push(uint("user-meta-pool-size", (1, u32::MAX), if version.major < 8 { 16 } else { 32 }, true));
+                properties.push(uint(
+                    "user-meta-pool-size",
+                    (1, u32::MAX),
+                    if version.major < 8 { 16 } else { 32 },
+                    true,
+                ));
             } else {
                 properties.push(boolean("enable-batch-process", true, true));
                 properties.push(boolean("enable-past-frame", false, true));
             }
             if version.at_least(5, 1) {
-                let default = if version.major < 8 { 1 } else { 0 };
+                let default = u32::from(version.major < 8);
                 properties.push(uint("tracking-id-reset-mode", (0, 3), default, true));
             }
             if version.at_least(6, 0) {
@@ -142,9 +147,8 @@ impl BaseTransformImpl for Tracker {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let element = self.obj();
-        let failed = |message: String| {
-            gst::error_msg!(gst::LibraryError::Failed, ["Failed to initialize tracker: {message}"])
-        };
+        let failed =
+            |message: String| gst::error_msg!(gst::LibraryError::Failed, ["Failed to initialize tracker: {message}"]);
         for name in ["tracker-width", "tracker-height"] {
             let size: u32 = self.store.typed(&*element, name);
             if size == 0 || !size.is_multiple_of(32) {
@@ -163,8 +167,7 @@ impl BaseTransformImpl for Tracker {
         let text = fs::read_to_string(&path).map_err(|error| failed(format!("ll-config-file {path}: {error}")))?;
         let settings = Settings::parse(&text).map_err(|error| failed(format!("ll-config-file {path}: {error}")))?;
         let reset_mode = self.store.typed(&*element, "tracking-id-reset-mode");
-        *self.running() =
-            Some(Running { settings, reset_mode, sources: HashMap::new(), next: HashMap::new() });
+        *self.running() = Some(Running { settings, reset_mode, sources: HashMap::new(), next: HashMap::new() });
         Ok(())
     }
 

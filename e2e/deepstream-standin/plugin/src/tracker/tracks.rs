@@ -20,7 +20,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads a file that begins as OpenCV's YAML does.
+    /// Reads a file that begins as YAML of `OpenCV` does.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with("%YAML:1.0") {
             return Err("its first line is not %YAML:1.0".to_owned());

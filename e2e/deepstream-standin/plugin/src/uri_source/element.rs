@@ -108,8 +108,7 @@ impl ElementImpl for UriSource {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let formats = [gst_video::VideoFormat::I420, gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Rgba];
-            let caps =
-                gst_video::VideoCapsBuilder::new().features([nvmm::FEATURE]).format_list(formats).build();
+            let caps = gst_video::VideoCapsBuilder::new().features([nvmm::FEATURE]).format_list(formats).build();
             gst::PadTemplate::new("vsrc_%u", gst::PadDirection::Src, gst::PadPresence::Sometimes, &caps)
                 .into_iter()
                 .collect()
@@ -149,10 +148,10 @@ impl UriSource {
         let uri: Option<String> = self.store.typed(&*element, "uri");
         let uri = uri.ok_or_else(|| settings("uri of nvurisrcbin is not set".to_owned()))?;
         let kind: SourceType = self.store.typed(&*element, "type");
-        for (name, wanted) in [("file-loop", self.store.typed::<bool>(&*element, "file-loop")), (
-            "smart-record",
-            self.store.typed::<SmartRecord>(&*element, "smart-record") != SmartRecord::Disable,
-        )] {
+        for (name, wanted) in [
+            ("file-loop", self.store.typed::<bool>(&*element, "file-loop")),
+            ("smart-record", self.store.typed::<SmartRecord>(&*element, "smart-record") != SmartRecord::Disable),
+        ] {
             if wanted {
                 return Err(settings(format!("the stand-in does not play {name} of nvurisrcbin")));
             }

@@ -94,7 +94,10 @@ pub(crate) enum SmartRecord {
     #[enum_value(name = "Trigger Smart Record through cloud messages only", nick = "smart-rec-cloud")]
     Cloud = 1,
     /// By those and local events.
-    #[enum_value(name = "Trigger Smart Record through cloud messages as well as local events", nick = "smart-rec-multi")]
+    #[enum_value(
+        name = "Trigger Smart Record through cloud messages as well as local events",
+        nick = "smart-rec-multi"
+    )]
     Multi = 2,
 }
 

@@ -1,6 +1,10 @@
 //! nvinfer's configuration file, read as the real element reads it: what it refuses is refused, what it merely
 //! complains about (keys that it does not know) is a complaint.
 
+mod keys;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,136 +13,14 @@ use std::{
 use deepstream_standin::Version;
 use gstreamer::glib::{self, KeyFile, KeyFileFlags};
 
+use self::keys::{CLASS_KEYS, KEYS, Kind};
+
 /// The group that must be there.
 const PROPERTY: &str = "property";
 /// How groups of classes begin.
 const CLASS_PREFIX: &str = "class-attrs-";
 /// The real element's limit.
 const MAX_BATCH_SIZE: u32 = 1024;
-
-/// What a key holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Integer,
-    Boolean,
-    Real,
-    Text,
-    Integers,
-    Reals,
-}
-
-/// A key of `[property]`: its name, what it holds, and the versions that know it (from, to before).
-type Key = (&'static str, Kind, (u32, u32), (u32, u32));
-
-const ALWAYS: (u32, u32) = (5, 0);
-const NEVER: (u32, u32) = (u32::MAX, 0);
-
-/// TensorRT 10 reads neither Caffe nor UFF, and came with 7.1.
-const TENSORRT_10: (u32, u32) = (7, 1);
-
-const KEYS: &[Key] = &[
-    ("gie-unique-id", Kind::Integer, ALWAYS, NEVER),
-    ("process-mode", Kind::Integer, ALWAYS, NEVER),
-    ("interval", Kind::Integer, ALWAYS, NEVER),
-    ("labelfile-path", Kind::Text, ALWAYS, NEVER),
-    ("gpu-id", Kind::Integer, ALWAYS, NEVER),
-    ("secondary-reinfer-interval", Kind::Integer, ALWAYS, NEVER),
-    ("output-tensor-meta", Kind::Boolean, ALWAYS, NEVER),
-    ("disable-output-host-copy", Kind::Integer, (6, 3), NEVER),
-    ("auto-inc-mem", Kind::Integer, (6, 3), NEVER),
-    ("max-gpu-mem-per", Kind::Integer, (6, 3), NEVER),
-    ("enable-dla", Kind::Boolean, ALWAYS, NEVER),
-    ("use-dla-core", Kind::Integer, ALWAYS, NEVER),
-    ("dump-input-tensor", Kind::Integer, (6, 3), NEVER),
-    ("dump-output-tensor", Kind::Integer, (6, 3), NEVER),
-    ("overwrite-input-tensor", Kind::Integer, (6, 3), NEVER),
-    ("overwrite-output-tensor", Kind::Integer, (6, 3), NEVER),
-    ("ip-tensor-file", Kind::Text, (6, 3), NEVER),
-    ("op-tensor-files", Kind::Text, (6, 3), NEVER),
-    ("raw-output-file-write", Kind::Boolean, (6, 3), NEVER),
-    ("batch-size", Kind::Integer, ALWAYS, NEVER),
-    ("tensor-meta-pool-size", Kind::Integer, (6, 0), NEVER),
-    ("network-mode", Kind::Integer, ALWAYS, NEVER),
-    ("model-engine-file", Kind::Text, ALWAYS, NEVER),
-    ("int8-calib-file", Kind::Text, ALWAYS, NEVER),
-    ("workspace-size", Kind::Integer, ALWAYS, NEVER),
-    ("output-blob-names", Kind::Text, ALWAYS, NEVER),
-    ("is-classifier", Kind::Boolean, ALWAYS, NEVER),
-    ("network-type", Kind::Integer, ALWAYS, NEVER),
-    ("force-implicit-batch-dim", Kind::Boolean, ALWAYS, NEVER),
-    ("infer-dims", Kind::Integers, ALWAYS, NEVER),
-    ("output-io-formats", Kind::Text, ALWAYS, NEVER),
-    ("layer-device-precision", Kind::Text, (6, 0), NEVER),
-    ("model-color-format", Kind::Integer, ALWAYS, NEVER),
-    ("net-scale-factor", Kind::Real, ALWAYS, NEVER),
-    ("offsets", Kind::Reals, ALWAYS, NEVER),
-    ("mean-file", Kind::Text, ALWAYS, NEVER),
-    ("maintain-aspect-ratio", Kind::Boolean, ALWAYS, NEVER),
-    ("symmetric-padding", Kind::Boolean, (5, 1), NEVER),
-    ("scaling-filter", Kind::Integer, ALWAYS, NEVER),
-    ("scaling-compute-hw", Kind::Integer, ALWAYS, NEVER),
-    ("network-input-order", Kind::Integer, (5, 1), NEVER),
-    ("input-tensor-from-meta", Kind::Boolean, (6, 0), NEVER),
-    ("custom-lib-path", Kind::Text, ALWAYS, NEVER),
-    ("parse-bbox-func-name", Kind::Text, ALWAYS, NEVER),
-    ("parse-bbox-instance-mask-func-name", Kind::Text, (5, 0), NEVER),
-    ("parse-segmentation-func-name", Kind::Text, (6, 3), NEVER),
-    ("engine-create-func-name", Kind::Text, ALWAYS, NEVER),
-    ("parse-classifier-func-name", Kind::Text, ALWAYS, NEVER),
-    ("custom-network-config", Kind::Text, ALWAYS, NEVER),
-    ("model-file", Kind::Text, ALWAYS, TENSORRT_10),
-    ("proto-file", Kind::Text, ALWAYS, TENSORRT_10),
-    ("uff-file", Kind::Text, ALWAYS, TENSORRT_10),
-    ("uff-input-order", Kind::Integer, ALWAYS, TENSORRT_10),
-    ("uff-input-dims", Kind::Text, ALWAYS, TENSORRT_10),
-    ("uff-input-blob-name", Kind::Text, ALWAYS, TENSORRT_10),
-    ("input-dims", Kind::Text, ALWAYS, TENSORRT_10),
-    ("tlt-encoded-model", Kind::Text, ALWAYS, NEVER),
-    ("tlt-model-key", Kind::Text, ALWAYS, NEVER),
-    ("onnx-file", Kind::Text, ALWAYS, NEVER),
-    ("num-detected-classes", Kind::Integer, ALWAYS, NEVER),
-    ("enable-dbscan", Kind::Boolean, ALWAYS, NEVER),
-    ("cluster-mode", Kind::Integer, ALWAYS, NEVER),
-    ("crop-objects-to-roi-boundary", Kind::Boolean, (6, 0), NEVER),
-    ("strongly-typed", Kind::Boolean, (9, 0), NEVER),
-    ("dynamic-properties", Kind::Text, (9, 0), NEVER),
-    ("warmup-engine", Kind::Boolean, (9, 0), NEVER),
-    ("stabilize-buffer-count", Kind::Integer, (9, 0), NEVER),
-    ("classifier-type", Kind::Text, (6, 0), NEVER),
-    ("classifier-threshold", Kind::Real, ALWAYS, NEVER),
-    ("classifier-async-mode", Kind::Boolean, ALWAYS, NEVER),
-    ("segmentation-threshold", Kind::Real, ALWAYS, NEVER),
-    ("segmentation-output-order", Kind::Integer, (6, 0), NEVER),
-    ("output-instance-mask", Kind::Boolean, ALWAYS, NEVER),
-    ("input-object-min-width", Kind::Integer, ALWAYS, NEVER),
-    ("input-object-min-height", Kind::Integer, ALWAYS, NEVER),
-    ("input-object-max-width", Kind::Integer, ALWAYS, NEVER),
-    ("input-object-max-height", Kind::Integer, ALWAYS, NEVER),
-    ("operate-on-gie-id", Kind::Integer, ALWAYS, NEVER),
-    ("operate-on-class-ids", Kind::Integers, ALWAYS, NEVER),
-    ("filter-out-class-ids", Kind::Integers, ALWAYS, NEVER),
-];
-
-/// Keys of a class's group.
-const CLASS_KEYS: &[(&str, Kind)] = &[
-    ("threshold", Kind::Real),
-    ("pre-cluster-threshold", Kind::Real),
-    ("post-cluster-threshold", Kind::Real),
-    ("eps", Kind::Real),
-    ("group-threshold", Kind::Integer),
-    ("minBoxes", Kind::Integer),
-    ("dbscan-min-score", Kind::Real),
-    ("nms-iou-threshold", Kind::Real),
-    ("topk", Kind::Integer),
-    ("roi-top-offset", Kind::Integer),
-    ("roi-bottom-offset", Kind::Integer),
-    ("detected-min-w", Kind::Integer),
-    ("detected-min-h", Kind::Integer),
-    ("detected-max-w", Kind::Integer),
-    ("detected-max-h", Kind::Integer),
-    ("border-color", Kind::Reals),
-    ("bg-color", Kind::Reals),
-];
 
 /// How boxes of one object are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +77,7 @@ impl Default for Class {
 
 /// What a file says.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "the file's own switches")]
 pub(crate) struct Config {
     pub(crate) unique_id: Option<u32>,
     pub(crate) process_mode: u32,
@@ -414,10 +297,7 @@ fn properties(file: &File<'_>, known: &dyn Fn(&str) -> bool) -> Result<Config, C
         let list = file.keys.integer_list(PROPERTY, "infer-dims")?;
         let sizes: Vec<u32> = list.iter().filter_map(|size| u32::try_from(*size).ok()).collect();
         let sizes = <[u32; 3]>::try_from(sizes).map_err(|list| {
-            ConfigError(format!(
-                "Error. 'infer-dims' array length is {}. Should be 3 as [c;h;w] order.",
-                list.len()
-            ))
+            ConfigError(format!("Error. 'infer-dims' array length is {}. Should be 3 as [c;h;w] order.", list.len()))
         })?;
         Some(sizes)
     } else {
@@ -432,7 +312,7 @@ fn properties(file: &File<'_>, known: &dyn Fn(&str) -> bool) -> Result<Config, C
         return Err(ConfigError("Error. Maximum length of 4 is allowed for 'offsets'".to_owned()));
     }
     let filter_out = if file.has("filter-out-class-ids") {
-        file.keys.integer_list(PROPERTY, "filter-out-class-ids")?.to_vec()
+        file.keys.integer_list(PROPERTY, "filter-out-class-ids")?
     } else {
         Vec::new()
     };
@@ -514,62 +394,4 @@ fn classes(file: &File<'_>, mut config: Config, complaints: &mut Vec<String>) ->
         file.class(&group, class, complaints)?;
     }
     Ok(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str, version: &str) -> Result<Read, String> {
-        parse(text, Path::new("/models"), version.parse().unwrap()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn values_and_defaults_are_those_of_the_real_element() {
-        let text = "[property]\ngie-unique-id=1\nonnx-file=yolo.onnx\nnum-detected-classes=2\nnet-scale-factor=0.5\n\
-                    infer-dims=3;256;416\ncluster-mode=2\n[class-attrs-all]\ntopk=300\n\
-                    [class-attrs-1]\npre-cluster-threshold=0.4\n";
-        let Read { config, complaints } = read(text, "7.1").unwrap();
-        assert!(complaints.is_empty(), "{complaints:?}");
-        assert_eq!(config.onnx_file, Some(PathBuf::from("/models/yolo.onnx")));
-        assert_eq!(config.infer_dims, Some([3, 256, 416]));
-        assert_eq!((config.batch_size, config.scaling_filter, config.cluster), (1, 6, Cluster::Nms));
-        assert_eq!(config.classes[0], Class { top_k: 300, ..Class::default() });
-        assert_eq!(config.classes[1], Class { top_k: 300, before: 0.4, ..Class::default() });
-    }
-
-    #[test]
-    fn what_the_real_element_refuses_is_refused() {
-        for (text, words) in [
-            ("", "Could not find group property"),
-            ("[properties]\n", "Could not find group property"),
-            ("[property]\ngie-unique-id=0\n", "gie-unique-id should be > 0"),
-            ("[property]\nbatch-size=0\n", "batch-size should be in the range"),
-            ("[property]\nbatch-size=x\n", "Error while parsing config file"),
-            ("[property]\ninfer-dims=3;640\n", "Should be 3"),
-            ("[property]\ncluster-mode=5\n", "Invalid value for 'cluster-mode':'5'"),
-            ("[property]\nnetwork-mode=4\n", "Invalid value for 'network-mode':'4'"),
-            ("[property]\nnum-detected-classes=1\n[class-attrs-1]\ntopk=1\n", "num-detected-classes=1"),
-            ("[property]\nnum-detected-classes=1\n[class-attrs-x]\ntopk=1\n", "Invalid group"),
-            ("[property]\nnum-detected-classes=1\n[class-attrs-0]\ntopk=-1\n", "Invalid topk"),
-            ("[property]\nnum-detected-classes=1\n[class-attrs-0]\nbg-color=1;0\n", "exactly 4"),
-        ] {
-            let error = read(text, "7.1").unwrap_err();
-            assert!(error.contains(words), "{text:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn keys_that_a_version_does_not_know_are_complained_about_and_not_used() {
-        let text = "[property]\nbatchsize=2\nsymmetric-padding=1\nstrongly-typed=1\nproto-file=x\n";
-        let complaints = |version| read(text, version).unwrap().complaints.join("\n");
-        assert!(complaints("9.1").contains("'batchsize'"));
-        assert!(complaints("9.1").contains("'proto-file'"));
-        assert!(!complaints("9.1").contains("strongly-typed"));
-        assert!(complaints("8.0").contains("strongly-typed"));
-        assert!(!complaints("7.0").contains("proto-file"));
-        assert!(complaints("5.0").contains("symmetric-padding"));
-        assert!(!read(text, "5.0").unwrap().config.symmetric_padding);
-        assert!(read(text, "5.1").unwrap().config.symmetric_padding);
-    }
 }
