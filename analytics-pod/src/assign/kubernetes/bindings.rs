@@ -2,7 +2,8 @@
 //!
 //! One write to a source's status reaches a pod as a deletion on one watch and an addition on the other, in either
 //! order. So the pod holds what either watch delivers, and lets go of a source only when neither has delivered it for
-//! [`GRACE`]. Meanwhile everything stays as it is: who consumes observations keeps the highest epoch.
+//! [`GRACE`]. Meanwhile everything stays as it is: who consumes observations keeps the highest epoch. A watch whose
+//! connection was cut off may hang for longer than that, so the API server is asked as well ([`Bindings::questions`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -85,8 +86,22 @@ pub struct Held {
     pub binding: Binding,
     /// The object as it was last delivered.
     pub seen: Arc<Seen>,
-    /// When both watches had lost it.
-    lost_at: Option<Duration>,
+    lost: Option<Lost>,
+}
+
+/// Both watches have lost a source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Lost {
+    at: Duration,
+    question: u64,
+}
+
+/// Whether the pod still has a source that both watches have lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Which.
+    pub key: SourceKey,
+    number: u64,
 }
 
 /// See the module. Times are since any fixed moment and never go back.
@@ -98,6 +113,8 @@ pub struct Bindings {
     /// The newest binding that the pod has had of each source: one of a lower epoch is older news, and what publishes
     /// never warms up again under the same epoch.
     newest: BTreeMap<SourceKey, Binding>,
+    questions: Vec<Question>,
+    asked: u64,
     draining: bool,
 }
 
@@ -110,6 +127,8 @@ impl Bindings {
             views: [BTreeMap::new(), BTreeMap::new()],
             held: BTreeMap::new(),
             newest: BTreeMap::new(),
+            questions: Vec::new(),
+            asked: 0,
             draining: false,
         }
     }
@@ -146,13 +165,31 @@ impl Bindings {
 
     /// Lets go of what has been lost for long enough.
     pub fn tick(&mut self, now: Duration) {
-        self.held.retain(|_, held| held.lost_at.is_none_or(|lost| now < lost + GRACE));
+        self.held.retain(|_, held| held.lost.is_none_or(|lost| now < lost.at + GRACE));
     }
 
     /// When to call [`Self::tick`] next; `None`: only after something was told.
     #[must_use]
     pub fn next_tick(&self) -> Option<Duration> {
-        self.held.values().filter_map(|held| held.lost_at).min().map(|lost| lost + GRACE)
+        self.held.values().filter_map(|held| held.lost).map(|lost| lost.at).min().map(|lost| lost + GRACE)
+    }
+
+    /// What is to be asked of the API server, each once.
+    pub fn questions(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.questions)
+    }
+
+    /// The object as the API server has it. Where the pod has it still, that is what one of the watches has not delivered
+    /// yet; where one of them has told something since the question, the answer is older news.
+    pub fn answered(&mut self, question: &Question, seen: Seen, now: Duration) {
+        let lost = self.held.get(&question.key).and_then(|held| held.lost);
+        if lost.is_none_or(|lost| lost.question != question.number) {
+            return;
+        }
+        if let Some(Binding { publishes, .. }) = seen.binding(&self.pod) {
+            let watched = if publishes { Watched::Assignment } else { Watched::Handover };
+            self.told(watched, Told::Applied(Arc::new(seen)), now);
+        }
     }
 
     /// The object as a watch has it.
@@ -182,11 +219,13 @@ impl Bindings {
         match best {
             Some((binding, seen)) => {
                 self.newest.insert(key.clone(), binding);
-                self.held.insert(key.clone(), Held { binding, seen: Arc::clone(seen), lost_at: None });
+                self.held.insert(key.clone(), Held { binding, seen: Arc::clone(seen), lost: None });
             }
             None => {
-                if let Some(held) = self.held.get_mut(key) {
-                    held.lost_at.get_or_insert(now);
+                if let Some(held) = self.held.get_mut(key).filter(|held| held.lost.is_none()) {
+                    self.asked += 1;
+                    held.lost = Some(Lost { at: now, question: self.asked });
+                    self.questions.push(Question { key: key.clone(), number: self.asked });
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use backon::ExponentialBuilder;
 use crds::{DetectionModel, VideoSource};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use kube::{
     Api, Client, Resource,
     core::DeserializeGuard,
@@ -17,13 +17,13 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    bindings::{Bindings, Held, Seen, Told, Watched},
+    bindings::{Bindings, GRACE, Held, Question, Seen, Told, Watched},
     desired::SeenModel,
 };
 use crate::observation::SourceKey;
@@ -83,6 +83,8 @@ impl Assignments {
         let pod = &identity.pod;
         let follower = Follower {
             bindings: Bindings::new(pod),
+            sources: sources.clone(),
+            answers: FuturesUnordered::new(),
             epoch: Instant::now(),
             lists: [None, None],
             listed: [false, false],
@@ -147,6 +149,8 @@ where
 /// The task's state.
 struct Follower {
     bindings: Bindings,
+    sources: Api<DeserializeGuard<VideoSource>>,
+    answers: FuturesUnordered<BoxFuture<'static, Option<(Question, Seen)>>>,
     /// When time began.
     epoch: Instant,
     /// Lists under way.
@@ -182,7 +186,15 @@ impl Follower {
                     draining = true;
                     self.bindings.drain();
                 }
+                Some(answer) = self.answers.next() => {
+                    if let Some((question, seen)) = answer {
+                        self.bindings.answered(&question, seen, self.epoch.elapsed());
+                    }
+                }
                 () = tick => self.bindings.tick(self.epoch.elapsed()),
+            }
+            for question in self.bindings.questions() {
+                self.answers.push(ask(self.sources.clone(), question).boxed());
             }
             self.tell();
         }
@@ -237,6 +249,12 @@ impl Follower {
             is_news
         });
     }
+}
+
+/// No answer in time is as good as none: by then the pod has let go of the source.
+async fn ask(sources: Api<DeserializeGuard<VideoSource>>, question: Question) -> Option<(Question, Seen)> {
+    let object = timeout(GRACE, sources.get_opt(&question.key.name)).await.ok()?.ok()??;
+    Some((question, readable(object).and_then(Seen::of)?))
 }
 
 fn key<K: Resource>(object: &K) -> Option<SourceKey> {

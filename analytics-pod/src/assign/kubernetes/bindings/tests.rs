@@ -37,6 +37,59 @@ fn active(epoch: u64) -> Binding {
     Binding { epoch, publishes: true }
 }
 
+/// A pod that warms a source up, and is told by one watch that this is over while the other one hangs.
+fn left_in_doubt() -> (Bindings, Question) {
+    let mut bindings = Bindings::new(POD);
+    bindings.told(Watched::Handover, Told::Applied(seen(Some(("other", 4)), Some((POD, 5)))), at(0));
+    assert_eq!(bindings.questions(), []);
+    bindings.told(Watched::Handover, Told::Gone(key()), at(1_000));
+    let questions = bindings.questions();
+    assert_eq!(questions.len(), 1);
+    assert_eq!(bindings.questions(), [], "each is asked once");
+    (bindings, questions.into_iter().next().unwrap())
+}
+
+fn answer(assignment: Option<(&str, u64)>) -> Seen {
+    Arc::unwrap_or_clone(seen(assignment, None))
+}
+
+#[test]
+fn what_a_hanging_watch_does_not_tell_is_asked_for() {
+    let (mut bindings, question) = left_in_doubt();
+    bindings.answered(&question, answer(Some((POD, 5))), at(1_050));
+    assert_eq!(binding(&bindings), Some(active(5)));
+    assert_eq!(bindings.next_tick(), None);
+    // The watch is behind, and tells it all in the end.
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(9_000));
+    assert_eq!(binding(&bindings), Some(active(5)));
+    bindings.told(Watched::Assignment, Told::Gone(key()), at(9_100));
+    bindings.tick(at(9_100) + GRACE);
+    assert_eq!(binding(&bindings), None);
+}
+
+#[test]
+fn a_source_that_another_pod_has_is_let_go_of_whatever_is_asked() {
+    let (mut bindings, question) = left_in_doubt();
+    bindings.answered(&question, answer(Some(("other", 4))), at(1_050));
+    bindings.tick(at(1_000) + GRACE);
+    assert_eq!(binding(&bindings), None);
+}
+
+#[test]
+fn an_answer_to_an_older_question_is_no_news() {
+    let (mut bindings, question) = left_in_doubt();
+    bindings.told(Watched::Assignment, Told::Applied(seen(Some((POD, 5)), None)), at(1_100));
+    bindings.answered(&question, answer(Some((POD, 5))), at(1_150));
+    bindings.told(Watched::Assignment, Told::Gone(key()), at(1_200));
+    let later = bindings.questions();
+    assert_eq!(later.len(), 1);
+    bindings.answered(&question, answer(Some((POD, 5))), at(1_250));
+    bindings.tick(at(1_200) + GRACE);
+    assert_eq!(binding(&bindings), None);
+    bindings.answered(&later[0], answer(Some((POD, 5))), at(9_000));
+    assert_eq!(binding(&bindings), None, "what was let go of is not taken up by an answer");
+}
+
 #[test]
 fn a_handover_becomes_an_assignment_in_either_order() {
     for deletion_first in [false, true] {
