@@ -12,6 +12,10 @@ use crate::version::{Epoch, Version};
 pub const LIBRARIES: [&str; 5] =
     ["libnvds_meta.so", "libnvdsgst_meta.so", "libnvdsgst_helper.so", "libnvdsgst_customhelper.so", "libnvds_utils.so"];
 
+/// What stands in place of `lib` where they are built: that folder is searched for libraries by every test of the
+/// workspace, which must not take it for an installation of DeepStream.
+const BUILT_AS: &str = "libstandin_";
+
 /// The one library that holds every element. Each plugin of `lib/gst-plugins` is a link to it.
 pub const ELEMENTS: &str = "libdeepstream_standin_elements.so";
 
@@ -71,9 +75,10 @@ pub fn install(root: &Path, version: Version, built: &Path) -> Result<(), Instal
         move |source| InstallError::Write { path, source }
     };
     fs::create_dir_all(&plugins).map_err(write(&plugins))?;
-    for name in LIBRARIES.iter().chain([&ELEMENTS]) {
-        place(&built.join(name), &library.join(name))?;
+    for name in LIBRARIES {
+        place(&built.join(name.replacen("lib", BUILT_AS, 1)), &library.join(name))?;
     }
+    place(&built.join(ELEMENTS), &library.join(ELEMENTS))?;
     for (name, (major, minor)) in PLUGINS.into_iter().chain([(PREPROCESS_FUNCTIONS, (6, 0))]) {
         let link = plugins.join(name);
         if link.symlink_metadata().is_ok() {
