@@ -11,11 +11,24 @@ use deepstream_standin::{
     version::{Epoch, epoch},
 };
 use gstreamer as gst;
+use gstreamer_video as gst_video;
 
 use crate::picture::{Format, Picture, Plane, View};
 
 /// The caps feature of such memory.
 pub(crate) const FEATURE: &str = "memory:NVMM";
+
+/// The pads of an element that works on pictures where they lie.
+pub(crate) fn in_place_templates() -> Vec<gst::PadTemplate> {
+    let caps = gst_video::VideoCapsBuilder::new()
+        .features([FEATURE])
+        .format_list([gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Rgba])
+        .build();
+    [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
+        .into_iter()
+        .filter_map(|(name, direction)| gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok())
+        .collect()
+}
 
 /// A batch of surfaces with all that it points to.
 struct Batch {

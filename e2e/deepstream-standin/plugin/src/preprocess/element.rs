@@ -12,7 +12,6 @@ use deepstream_standin::{
 };
 use gstreamer::{self as gst, glib, prelude::*, subclass::prelude::*};
 use gstreamer_base::subclass::{BaseTransformMode, prelude::*};
-use gstreamer_video as gst_video;
 
 use super::{
     attach,
@@ -80,18 +79,7 @@ impl ElementImpl for Preprocess {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps = gst_video::VideoCapsBuilder::new()
-                .features([nvmm::FEATURE])
-                .format_list([gst_video::VideoFormat::Nv12, gst_video::VideoFormat::Rgba])
-                .build();
-            [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
-                .into_iter()
-                .filter_map(|(name, direction)| {
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-                })
-                .collect()
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(nvmm::in_place_templates);
         &TEMPLATES
     }
 }
